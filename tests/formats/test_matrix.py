@@ -106,7 +106,7 @@ REFUSED_KERAS3 = {
     "zeros-before-lopsided": "follows zero padding",
     "zeros-pool-even": "follows zero padding",
     "zeros-pool-lopsided": "follows zero padding",
-    "pool-falling-pool": "a falling layer is between two max pools",
+    "pool-falling-pool": "a negative factor is between two max pools",
     "falling-one": "a single output must be that of a dense layer",
     "rescaled-falling": "(Rescaling)",
     "rescaled-norm-falling": "(Rescaling)",

@@ -53,7 +53,11 @@ CASES: list[tuple[Callable[[], Any], Callable[[], Any], str]] = [
     ),
     (lambda: Clip("c", 1, 1), lambda: Clip("c", 1, 0.5), r"cannot clip to 1 \.\. 0.5"),
     (lambda: Clip("c"), lambda: Clip("c", np.nan), "cannot clip"),
-    (lambda: Sign("s", at_zero=-1), lambda: Sign("s", at_zero=2), "sign of zero cannot be 2"),
+    (
+        lambda: Sign("s", at_zero=-1),
+        lambda: Sign("s", at_zero=2),
+        "at_zero must be 1, 0 or -1, not 2",
+    ),
     (lambda: Sign("s", 1e-30), lambda: Sign("s", 0.0), "scale must be positive: 0.0"),
     (lambda: Sign("s", 1e30), lambda: Sign("s", np.inf), "scale must be positive: inf"),
     (

@@ -109,7 +109,7 @@ def test_the_zoo_is_the_originals() -> None:
         ),
         (('"scalar"', '"both"'), r"layers\[15\]: norm is 'channel' or 'scalar', not 'both'"),
         (('{ act = "uint8" }', '"relu"'), r"layers\[13\]: must have exactly one of conv, dense"),
-        (('{ act = "uint8" },', ""), r"layers\[13\]: put an activation before it"),
+        (('{ act = "uint8" },', ""), r"layers\[13\]: reads real values; put an a"),
         (("[12, 20, 1]", "[3, 20, 1]"), r"layers\[4\]: kernel \(2, 2\) is larger than"),
         (("[12, 20, 1]", "[0, 20, 1]"), "input must be a whole number from 1 to 65536, not 0"),
         (("[12, 20, 1]", "[12, 20, 0]"), "input must be a whole number from 1 to 65536, not 0"),

@@ -18,25 +18,26 @@ from bnn.driver.transport import Buffer
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
 
-#: Seconds after which a start counts as lost, in addition to the time of its cycles.
+#: Seconds to wait for a start in addition to the time of its cycles.
 START_TIMEOUT_S = 60.0
 
 
 class BoardTransport:
-    """One design on the board's chip, which it shares with the other transports of this process.
+    """One design on the board's chip; all transports of this process share the chip.
 
-    The bitstream is loaded at its first use, and again if another one was loaded since then.
+    The design's bitstream is loaded before the design's first start, and again if another bitstream
+    was loaded after that.
 
     Args:
         bitstream: path of ``bnn.bit``.
         base: address of the first register.
         span: size of the register window in bytes.
-        mhz: the highest clock in MHz that the design takes. The chip gets the next lower one
-            that its dividers make.
+        mhz: the highest clock in MHz that the design takes. The chip gets the highest clock that
+            its dividers can make and that is not above ``mhz``.
 
     Raises:
         RuntimeUnavailableError: ``pynq`` is missing or too old, or this is not a PYNQ board.
-        DriverError: there is no such bitstream, or another process uses the chip.
+        DriverError: the file ``bitstream`` does not exist, or another process uses the chip.
     """
 
     largest = MAX_BUFFER_BYTES // 8
@@ -55,14 +56,15 @@ class BoardTransport:
 
     @property
     def clock_mhz(self) -> float:
-        """The clock in MHz that the chip has for this design; the design's before the first start.
+        """The chip's clock in MHz when it last had this design; before the first start, ``mhz``.
 
-        It is kept here, because another classifier may have loaded its own design since.
+        The number is kept in this object, because another classifier may have loaded another
+        design, with another clock, after that.
         """
         return self._clock_mhz or self._mhz
 
     def _mine(self) -> Chip:
-        """Return the chip; in a forked process, take its ownership first."""
+        """Return the chip; in a forked process, first make this process the chip's owner."""
         if self._chip.process != os.getpid():
             self._chip = the_chip()
             self._mmio = None
@@ -77,7 +79,10 @@ class BoardTransport:
         self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self.clock_mhz)
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Release the buffers, then the chip's lock: its next holder may take the buffers."""
+        """Release ``buffers``, then the chip's lock; do nothing if this transport has no lock.
+
+        The order matters: the next holder of the lock may get the same buffers.
+        """
         if not self._chip.turn.holds(self):
             return
         if not well:
@@ -90,14 +95,18 @@ class BoardTransport:
         """Do nothing: the chip still belongs to the parent, see :meth:`_mine`."""
 
     def known(self) -> bool:
-        """Return whether the chip still has what this process loaded last, at this clock."""
+        """Return whether the chip still has the bitstream and clock that this process set last.
+
+        They must also be for this design's ``mhz``. False means that the registers must not be
+        read.
+        """
         there = self._chip.holds(self._mhz)
         if there:
             self._clock_mhz = self._chip.clock_mhz
         return there
 
     def configure(self) -> bool:
-        """Set the clock and load the bitstream."""
+        """Set the chip's clock and load the bitstream; return True."""
         self._chip.load(self._bitstream, self._mhz)
         self._clock_mhz = self._chip.clock_mhz
         return True
@@ -128,11 +137,15 @@ class BoardTransport:
                 write(offset, int(value))
 
     def allocate(self, words: int) -> BoardBuffer:
-        """Return a buffer of the chip's pool."""
+        """Return a buffer of at least ``words`` 64-bit words from the chip's pool."""
         return self._mine().pool.take(words)
 
     def wait(self) -> bool:
-        """Poll the interrupt status register; return False if no interrupt comes in time."""
+        """Poll the interrupt status register; return True when it shows an interrupt.
+
+        Return False if the time limit passes first: 60 s more than the cycles of :meth:`begin`
+        take.
+        """
         end = time.monotonic() + self._patience
         while True:
             # Before the register: a process that was stopped meanwhile still looks once more.

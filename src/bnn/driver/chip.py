@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The board's chip: which process owns it, calls of PYNQ, PYNQ's errors as errors of this package.
 
-One process owns the chip, from its first board classifier until its last one is deleted. A lock
-file names this process. The file is in ``/run``, so that processes with different cache folders
-find the same file; if ``/run`` cannot be written, it is in the cache folder. Within the process
-all classifiers share the chip.
+One process owns the chip, from its first board classifier until its last board classifier is
+deleted. A lock file contains the number of this process. The lock file is in ``/run``, so that
+processes with different cache folders find the same file; if ``/run`` cannot be written, it is in
+the cache folder. All classifiers of the process share the chip.
 """
 
 from __future__ import annotations
@@ -29,20 +29,23 @@ from bnn.system import cache
 
 #: The lock file's name.
 LOCK = "board.lock"
-#: Where it is, if this process may write there, as root may: PYNQ needs root. Else in the cache.
+#: Folder of the lock file, if this process may write to it (PYNQ needs root); else the cache.
 MACHINE = Path("/run")
 #: Seconds to wait for another process to end.
 LOCK_TIMEOUT_S = 3.0
 _NEEDED = "bnn needs PYNQ 3.0 or later (Python 3.10): write a newer image to the board's card"
-#: Share by which a clock may be above the requested one: it is read back as a rounded number.
+#: Share by which a clock may exceed the requested clock: PYNQ returns a rounded number.
 _CLOCK_TOLERANCE = 0.001
-#: PYNQ takes the nearest clock that whole dividers make. Lower ones are requested in steps of
-#: this share, down to half the clock, until the nearest one is not above what the design takes.
+#: PYNQ sets the nearest clock that its dividers make. If it is too high for the design, lower
+#: clocks are requested, in steps of this share, down to half of the clock.
 _CLOCK_STEP = 0.01
 
 
 class Ownership:
-    """This process' lock on the lock file; released when the last chip with it is deleted."""
+    """This process' lock on the lock file, which shows other processes that the chip is in use.
+
+    The lock is released when this object is deleted: after the last :class:`Chip` that has it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,10 +75,10 @@ class Ownership:
             return False
 
     def take_again(self) -> None:
-        """Take the lock of a new file, after the old one was deleted.
+        """Make a new lock file and lock it, after somebody deleted the old lock file.
 
         Raises:
-            DriverError: another process has made a new file and owns the chip now.
+            DriverError: another process was faster, and owns the chip now.
         """
         before = self.close
         if self.path.parent != MACHINE:
@@ -102,7 +105,7 @@ _one = threading.RLock()
 
 
 def _forked() -> None:
-    """In a forked process, close the child's copy of the lock; keep all buffers of the parent."""
+    """In a forked process, close the copy of the lock, and never free the parent's buffers."""
     global _one
     _one = threading.RLock()
     for ownership in list(_ownerships.values()):
@@ -158,7 +161,7 @@ def _lock_path() -> Path:
 
 
 def _pynq() -> tuple[Any, Any]:
-    """Return the module ``pynq``, and the clocks of ``pynq.ps``."""
+    """Return the module ``pynq`` and the class ``pynq.ps.Clocks``."""
     try:
         pynq = importlib.import_module("pynq")
     except ModuleNotFoundError as reason:
@@ -195,7 +198,10 @@ _NO_CHIP = re.compile(r"no devices?|\bxrt|xlnx|xlnk|xclbin|/dev/")
 
 
 def translated(reason: BaseException, what: str, advice: str = "restart the board") -> BnnError:
-    """Return this package's error for PYNQ's error ``reason``: one line that says what to do."""
+    """Return an error of this package for ``reason``, an error that PYNQ raised.
+
+    Its message is one line: ``what`` was tried, PYNQ's text, and what to do.
+    """
     text = on_one_line(reason)
     lower = text.lower()
     if isinstance(reason, PermissionError) or _ROOT.search(lower):
@@ -215,7 +221,10 @@ def translated(reason: BaseException, what: str, advice: str = "restart the boar
 
 @contextmanager
 def translating(what: str, advice: str = "restart the board") -> Iterator[None]:
-    """In a ``with`` statement, raise errors of PYNQ as errors of this package."""
+    """In a ``with`` statement, raise errors of PYNQ as errors of this package.
+
+    ``what`` and ``advice`` go into the message, see :func:`translated`.
+    """
     try:
         yield
     except BnnError:
@@ -237,7 +246,8 @@ class Chip:
     Attributes:
         turn: the lock of the accelerator.
         pool: buffers of the reserved memory.
-        trusted: whether this process has loaded a bitstream, and all starts since ended normally.
+        trusted: whether this process has loaded a bitstream and all starts after that ended
+            normally.
     """
 
     def __init__(self, pynq: Any, clocks: Any, ownership: Ownership) -> None:
@@ -252,14 +262,14 @@ class Chip:
 
     @property
     def trusted(self) -> bool:
-        """Whether this process has loaded a bitstream, and all starts since ended normally."""
+        """Whether this process has loaded a bitstream and all starts after that ended normally."""
         return self._loaded is not None and self.pool.trusted
 
     def keep(self) -> None:
-        """Make sure that this process still owns the chip.
+        """Make sure that this process owns the chip; if the lock file is missing, make it again.
 
         Raises:
-            DriverError: its lock file was deleted, and another process owns the chip now.
+            DriverError: the lock file was deleted, and another process owns the chip now.
         """
         if self._ownership.is_kept():  # nearly always: no lock, which Ctrl-C could leave taken
             return
@@ -269,11 +279,14 @@ class Chip:
                 self._loaded = None
 
     def doubt(self) -> None:
-        """Note that the chip may still compute: no buffer is used again before :meth:`load`."""
+        """Remember that a start may still run: no buffer is used again before :meth:`load`."""
         self.pool.trusted = False
 
     def load(self, bitstream: Path, mhz: float) -> None:
-        """Set the clock, then load the bitstream, so that no design runs at a wrong clock."""
+        """Set the clock, then load the bitstream: in this order no design runs at a wrong clock.
+
+        Then all buffers can be used again. Warn if the clock is lower than ``mhz``.
+        """
         if not bitstream.is_file():
             raise DriverError(f"{bitstream}: no such bitstream; run Vivado on build.tcl beside it")
         self._loaded = None
@@ -294,7 +307,7 @@ class Chip:
             _left.pop().drop()
 
     def _set_clock(self, bitstream: Path, mhz: float) -> float:
-        """Set the highest clock of the chip that is at most ``mhz``; return it in MHz."""
+        """Set the highest clock of at most ``mhz`` that the chip can make; return it in MHz."""
         wanted, clock = mhz, math.inf
         while wanted >= mhz / 2:
             with translating(f"{bitstream}: setting the clock to {wanted:g} MHz"):
@@ -310,14 +323,15 @@ class Chip:
 
     @property
     def clock_mhz(self) -> float | None:
-        """The clock in MHz that was set with the last bitstream; None before the first."""
+        """The clock in MHz that was set with the last bitstream; None before the first one."""
         return None if self._loaded is None else float(self._loaded[1])
 
     def holds(self, mhz: float) -> bool:
-        """Return whether the chip still has what this process loaded last, at ``mhz`` MHz.
+        """Return whether the chip still has the bitstream that this process loaded last at ``mhz``.
 
-        The clock and PYNQ's record of bitstreams show it. If it is False, do not read registers:
-        the bus may hang if another design has no registers at their address.
+        The chip's clock and PYNQ's record of the last bitstream are compared with what they were
+        after :meth:`load`. If the result is False, do not read registers: the bus may hang if the
+        chip has another design without registers at these addresses.
         """
         if not self.trusted:
             return False
@@ -329,7 +343,7 @@ class Chip:
             return float(self._clocks.fclk0_mhz)
 
     def _told(self) -> tuple[str, ...]:
-        """Return PYNQ's record of the board's last bitstream (name, time); empty if it has none."""
+        """Return PYNQ's record (name, time) of the last bitstream; () if PYNQ has no record."""
         try:
             return str(self.pynq.PL.bitfile_name), str(self.pynq.PL.timestamp)
         except Exception:  # not every version has it

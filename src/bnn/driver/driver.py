@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The driver: identity, parameters, start, wait, results; the same for simulation and board.
 
-It does not remember what is on the chip. Before each start it reads which design and parameters
-the chip has, and loads its own if they are different.
+The driver does not rely on what it loaded before. Before each start it reads which design and
+parameters the chip has, and loads its own design and parameters if the chip has others.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ class Report:
         images: number of images of the start.
         cycles: clock cycles from start to done.
         latency: clock cycles from start to the first result.
-        interval: mean cycles from one result to the next; ``cycles`` for one image.
-        streams: name of each stream -> its counters; empty without probes. ``words``: words
-            that passed; ``stalls``: cycles with valid but not ready; ``starves``: cycles with
-            ready but not valid; ``fill``: largest number of words in the FIFO before the stream.
+        interval: mean clock cycles from one result to the next; ``cycles`` if there was one image.
+        streams: name of each stream with a probe -> its counters; empty if the design has no
+            probes. ``words``: words that passed; ``stalls``: cycles in which a word was offered,
+            but not taken; ``starves``: cycles in which a word could be taken, but none was offered;
+            ``fill``: largest number of words in the FIFO before the stream.
     """
 
     images: int
@@ -45,14 +46,14 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """All parameters of a loadable design, and the number by which the chip identifies them."""
+    """All parameters of a loadable design, and the number that identifies them in a register."""
 
     loads: tuple[tuple[int, NDArray[np.uint32]], ...]
     fingerprint: int
 
     @classmethod
     def of(cls, loads: Loads) -> Parameters:
-        """Return the loads with their fingerprint: 32 bits of their SHA-256 (1 if these are 0)."""
+        """Return ``loads`` with a fingerprint: 32 bits of their SHA-256, or 1 if these are 0."""
         kept = tuple((target, np.ascontiguousarray(data, "<u4")) for target, data in loads)
         hasher = hashlib.sha256()
         for target, data in kept:
@@ -63,7 +64,7 @@ class Parameters:
 
 @dataclass(frozen=True, eq=False)
 class _Start:
-    """A start that has not been waited for."""
+    """A start of the accelerator whose results have not been collected yet."""
 
     images: int
     source: Buffer
@@ -77,14 +78,15 @@ class Driver:
     Args:
         transport: access to the accelerator.
         metadata: properties of the design.
-        max_cycles: takes a number of images; returns the clock cycles after which a start with
-            them must be stuck. None: the transport's own time limit.
+        max_cycles: function from the number of images of a start to a number of clock cycles; a
+            start that takes more cycles must be stuck. None: the transport has its own time limit.
 
     Attributes:
-        last_report: the counters of this driver's last finished start; None before it.
+        last_report: the counters of the last start that ended normally; None before the first one.
 
     Raises:
-        DriverError: no accelerator of this package answers, or it has another design.
+        DriverError: no accelerator of this package answers, or the accelerator has another design
+            and cannot be configured.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Driver:
         )
 
     def load(self, loads: Loads) -> None:
-        """Copy all parameters to the accelerator; all later starts use them."""
+        """Copy all parameters to the accelerator; this driver's later starts use them."""
         self.check_idle()
         parameters = Parameters.of(loads)
         with self._turn():
@@ -131,7 +133,7 @@ class Driver:
             self.transport.end(well)
 
     def _ensure_design(self) -> None:
-        """Make sure that the chip has this design and is idle; load the design if not."""
+        """Make sure that the chip has this design and is idle; if it is not so, load the design."""
         known = self.transport.known()
         wrong = self._unlike() if known else "it was not configured"
         if wrong is None:
@@ -160,7 +162,7 @@ class Driver:
         return None
 
     def _ensure_parameters(self) -> None:
-        """Make sure that the chip has this driver's parameters; load them if not."""
+        """Load this driver's parameters if the chip has other parameters."""
         wanted = self._parameters
         if wanted is not None and not self._has(wanted):
             self._write_parameters(wanted)
@@ -201,14 +203,15 @@ class Driver:
         return np.concatenate(results)
 
     def start(self, images: NDArray[np.uint64]) -> int:
-        """Copy packed images (N, words_in) to the accelerator and start it, see :meth:`wait`.
+        """Copy packed images (N, words_in) to the accelerator and start it; then call :meth:`wait`.
 
         Returns:
-            Number of images taken: the first of ``images``, as many as memory allows.
+            Number of images of this start, the first ones of ``images``. It is at most
+            :attr:`largest_batch`, and smaller if memory is short.
 
         Raises:
-            DriverError: memory has no room for one image, the accelerator cannot start, or the
-                previous start has not been waited for.
+            DriverError: memory has no room for one image, the accelerator cannot start, or
+                :meth:`wait` was not called after the previous start.
         """
         self.check_idle()
         most = min(len(images), self.largest_batch)
@@ -233,7 +236,7 @@ class Driver:
     def abandon(self) -> None:
         """Give up the current start, if there is one, without waiting for it.
 
-        Before the next start the chip is configured again.
+        The chip may still compute, so it is configured again before the next start.
         """
         self._give_back(well=False)
 
@@ -255,7 +258,7 @@ class Driver:
             self.ledger.add("images", images.nbytes, self.transport.now())
 
     def _with_buffers(self, images: int, cycles: int | None) -> _Start:
-        """Return a start with buffers for as many images as memory allows."""
+        """Return a start with its buffers, for ``images`` images or, if memory is short, fewer."""
         count = min(images, self.largest_batch)
         while not self._allocate(count):
             count = -(-count // 2)
@@ -263,7 +266,11 @@ class Driver:
         return _Start(count, source, target, cycles)
 
     def _allocate(self, images: int) -> bool:
-        """Allocate buffers for ``images`` images; return False if there is room only for fewer."""
+        """Allocate buffers for ``images`` images; return False if memory has no room for them.
+
+        Raises:
+            NoRoomError: memory has no room for one image.
+        """
         try:
             for words in (self.metadata.words_in, self.metadata.words_out):
                 self._held.append(self.transport.allocate(max(1, images * words)))
@@ -276,7 +283,10 @@ class Driver:
         return True
 
     def start_raw(self, source: int, target: int, images: int) -> None:
-        """Set the registers and start, without any check."""
+        """Write the registers for a start: addresses of both buffers, number of images, start flag.
+
+        The state of the accelerator is not checked before.
+        """
         write = self.transport.write
         write(reg.SOURCE_LOW.offset, source & 0xFFFFFFFF)
         write(reg.SOURCE_HIGH.offset, source >> 32)
@@ -287,7 +297,12 @@ class Driver:
         write(reg.CONTROL.offset, reg.CONTROL_BITS["START"])
 
     def wait(self) -> NDArray[np.uint64]:
-        """Wait for the current start to end, and return its results (N, words_out)."""
+        """Wait for the current start to end, and return its results (N, words_out).
+
+        Raises:
+            DriverError: nothing was started, see :meth:`wait_raw`, or the chip was changed
+                meanwhile.
+        """
         if self._running is None:
             raise DriverError("nothing was started")
         started = self._running
@@ -305,7 +320,7 @@ class Driver:
         return words.reshape(started.images, self.metadata.words_out)
 
     def _check_unchanged(self) -> None:
-        """Raise `DriverError` if design, clock or parameters changed since the start."""
+        """Raise `DriverError` if the chip's design, clock or parameters changed after the start."""
         kept = (
             self.transport.known()
             and self.transport.read(reg.DESIGN_ID.offset) == self.metadata.design_id
@@ -318,10 +333,11 @@ class Driver:
             )
 
     def wait_raw(self, started: _Start | None = None) -> None:
-        """Wait for the end of a start.
+        """Wait until the accelerator has finished. ``started``: the start, for the message.
 
         Raises:
-            DriverError: the accelerator set error flags, which are named, or does not finish.
+            DriverError: the accelerator reports errors, which the message lists; or it does not
+                finish within the transport's time limit.
         """
         ended = self.transport.wait()
         control = self.transport.read(reg.CONTROL.offset)
@@ -354,7 +370,7 @@ class Driver:
         return self.transport.read(low.offset) | self.transport.read(high.offset) << 32
 
     def check_idle(self) -> None:
-        """Raise `DriverError` if the last start has not been waited for."""
+        """Raise `DriverError` if :meth:`wait` was not called after the last start."""
         if self._running is not None:
             raise DriverError("the previous start has not been waited for: call wait() first")
 

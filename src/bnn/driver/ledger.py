@@ -19,7 +19,7 @@ class Transfer:
     Attributes:
         what: ``parameters``, ``images`` or ``results``.
         bytes: number of bytes.
-        at: the transport's time, one entry: ``cycle`` (int) or ``seconds`` (float).
+        at: the time of the copy, as :meth:`bnn.driver.transport.Transport.now` returns it.
     """
 
     what: str
@@ -29,10 +29,10 @@ class Transfer:
 
 @dataclass
 class Ledger:
-    """Record of a driver's copies: the last ones in order, and how many there were in all.
+    """Record of a driver's copies: the newest ones in order, and for each kind number and bytes.
 
     Attributes:
-        transfers: the last :data:`KEPT` copies.
+        transfers: the newest copies, at most :data:`KEPT`, the oldest first.
     """
 
     transfers: deque[Transfer] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -48,22 +48,25 @@ class Ledger:
         self._new += 1
 
     def total(self, what: str) -> int:
-        """Return the bytes that all copies of one kind moved since the driver was made."""
+        """Return the sum of bytes of all copies of the kind ``what`` since the driver was made."""
         return self._octets.get(what, 0)
 
     def totals(self) -> dict[str, dict[str, int]]:
-        """Return kind -> ``copies`` and ``bytes`` of all copies since the driver was made."""
+        """Return for each kind of copy the number (``copies``) and the sum of bytes (``bytes``).
+
+        They count from when the driver was made. A kind without copies is missing.
+        """
         return {
             what: {"copies": count, "bytes": self._octets[what]}
             for what, count in self._counts.items()
         }
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return the transfers that are kept, as plain values."""
+        """Return :attr:`transfers` as plain values, one dictionary per copy."""
         return [_plain(transfer) for transfer in self.transfers]
 
     def news(self) -> list[dict[str, Any]]:
-        """Return the copies since the last call, at most :data:`KEPT`, as plain values."""
+        """Return, as plain values, the newest :data:`KEPT` copies since this was called last."""
         first = max(0, len(self.transfers) - self._new)
         self._new = 0
         return [_plain(transfer) for transfer in islice(self.transfers, first, None)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bnn.driver.transport import NoRoomError
 from bnn.errors import DriverError
 
-#: Bytes of the largest buffer: an accelerator is busy for long enough with these.
+#: Bytes of the largest buffer: with larger buffers, an accelerator would hardly be faster.
 MAX_BUFFER_BYTES = 8 << 20
 #: Most bytes of unused buffers that are kept for later.
 KEPT = 16 << 20
@@ -31,7 +31,7 @@ class BoardBuffer:
 
     Attributes:
         address: physical address of its first byte, for the accelerator.
-        words: uint64 view for the host, at least as long as was asked for.
+        words: uint64 view for the host; it may be longer than requested.
     """
 
     def __init__(self, buffer: Any, pool: Pool) -> None:
@@ -68,12 +68,12 @@ def _asked(call: Callable[[], Any], what: str) -> None:
 
 
 def on_one_line(reason: BaseException) -> str:
-    """Return the text of an error of PYNQ without line breaks; its type if it has no text."""
+    """Return an exception's text as one line; the name of its type if it has no text."""
     return " ".join(str(reason).split()) or type(reason).__name__
 
 
 class Pool:
-    """All buffers of one chip.
+    """All buffers of one chip: those in use, and idle ones, which are kept for later.
 
     Args:
         allocate: ``pynq.allocate``.
@@ -90,10 +90,11 @@ class Pool:
         self.trusted = True
 
     def take(self, words: int) -> BoardBuffer:
-        """Return a buffer of at least ``words`` 64-bit words.
+        """Return a buffer of at least ``words`` 64-bit words; an idle one if its size fits.
 
         Raises:
-            NoRoomError: no free piece is large enough, even after idle buffers were given back.
+            NoRoomError: no free piece of the reserved memory is large enough, even after all idle
+                buffers were given back to the board.
         """
         with self._lock:
             buffer = self._take(words)
@@ -137,7 +138,10 @@ class Pool:
             return None, f"PYNQ says: {on_one_line(reason)}"
 
     def give(self, buffer: BoardBuffer) -> None:
-        """Make ``buffer`` idle; if the chip may still write to it, leave that to :meth:`settle`."""
+        """Make ``buffer`` idle, or free it if too many bytes are idle.
+
+        If the chip may still write to it, do nothing: :meth:`settle` does this later.
+        """
         with self._lock:
             if not self.trusted or buffer not in self._taken:
                 return
@@ -155,14 +159,14 @@ class Pool:
         return bool(self._taken)
 
     def settle(self) -> None:
-        """Make all buffers in use idle: the chip was configured again and writes to none now."""
+        """Make all buffers idle: the chip was configured again, so it writes to none of them."""
         with self._lock:
             self.trusted = True
             for buffer in list(self._taken):
                 self.give(buffer)
 
     def drop(self) -> None:
-        """Give all idle buffers back to the board."""
+        """Give the memory of all idle buffers back to the board."""
         with self._lock:
             while self._idle:
                 self._idle.pop().free()

@@ -121,7 +121,11 @@ class Recorder:
 
 
 class Replay:
-    """A transport that answers as recorded; a call that differs from the record is an error."""
+    """A transport that answers from a recording; a call that is not the recorded one is an error.
+
+    Raises:
+        DriverError: the file cannot be read, or is not a recorded session.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -135,7 +139,7 @@ class Replay:
         self._buffers = 0
 
     def _next(self, *said: Any) -> Event:
-        """Return the next event of the recording, which must begin with the given values."""
+        """Return the next event of the recording; DriverError unless it begins with ``said``."""
         event = next(self._events, ["end"])
         self._count += 1
         if event[: len(said)] != list(said):
@@ -159,7 +163,7 @@ class Replay:
         """Do nothing: a recording has no state to release."""
 
     def known(self) -> bool:
-        """Return True: the registers of a recording can be read from the beginning."""
+        """Return True: a recording has registers at any time."""
         return True
 
     def configure(self) -> bool:

@@ -39,7 +39,7 @@ class SimulatedBuffer:
         """Do nothing: there is no cache."""
 
     def release(self) -> None:
-        """Give the buffer back."""
+        """Give the buffer back: its memory may be used for another buffer."""
         self._released()
 
 
@@ -51,12 +51,14 @@ class SimulatedTransport:
         memory: size in bytes of the memory at the accelerator's bus.
         latency: cycles from a read's address to its first word, and from a write's last word to
             its response.
-        stall: per cent of cycles in which each channel of the memory is not ready.
+        stall: percentage of cycles in which each channel of the memory is not ready, 0 to 99.
         seed: seed of the random stalls.
-        limit: most cycles of one start, if the driver gives no limit.
+        limit: number of cycles after which :meth:`wait` gives up, for starts for which the driver
+            gives no limit.
 
     Raises:
-        CacheError: the library or its memory files are not what was built.
+        DriverError: ``latency`` or ``stall`` is outside its range.
+        CacheError: the library or its memory files were changed after they were built.
         RuntimeUnavailableError: the library cannot be loaded here.
     """
 
@@ -121,18 +123,18 @@ class SimulatedTransport:
         self._turn.give()
 
     def forked(self) -> None:
-        """In a forked process, start a new simulation if the parent's was in use."""
+        """In a forked process, start a new simulation if a start of the parent was in progress."""
         before, self._turn = self._turn, Turn()
         if before.holds(self):
             self._lost = True
             self._open()
 
     def known(self) -> bool:
-        """Return whether the registers may be read; False after a start that failed."""
+        """Return whether the registers may be read: not between a start that failed and a reset."""
         return not self._lost
 
     def configure(self) -> bool:
-        """Reset the circuit; the driver then loads its parameters again."""
+        """Reset the circuit, which then has no parameters; return True."""
         self._api.bnn_reset(self._board)
         self._lost = False
         return True
@@ -152,9 +154,12 @@ class SimulatedTransport:
         self._api.bnn_write_many(self._board, offset, pointer, len(data))
 
     def allocate(self, words: int) -> SimulatedBuffer:
-        """Return a buffer at the next page.
+        """Return a buffer of ``words`` 64-bit words; it begins at the next unused page.
 
-        It begins at the first page again if no buffer is in use, or if too few pages are left.
+        After the last page, and whenever no buffer is in use, the first page is the next one.
+
+        Raises:
+            NoRoomError: the whole memory is smaller than ``words`` words.
         """
         pages = -(-8 * words // _PAGE)
         if pages * _PAGE > self._memory.nbytes:
@@ -174,7 +179,11 @@ class SimulatedTransport:
         self._live -= 1
 
     def wait(self) -> bool:
-        """Run the clock until the interrupt; return False if it does not come in time."""
+        """Run the clock until the interrupt; return False if the limit of cycles comes first.
+
+        Raises:
+            DriverError: the accelerator broke a rule of the memory bus.
+        """
         came = bool(self._api.bnn_wait(self._board, self._limit))
         violation = self._api.bnn_violation(self._board).decode()
         if violation:
@@ -186,13 +195,21 @@ class SimulatedTransport:
         return {"cycle": int(self._api.bnn_cycles(self._board))}
 
     def trace(self, path: Path) -> None:
-        """Write waveforms (VCD) to ``path`` from now on, if the library was built for it."""
+        """Write waveforms (VCD) to ``path`` from now on.
+
+        Raises:
+            DriverError: the file cannot be written, or the library was built without waveforms.
+        """
         if not self._api.bnn_trace(self._board, str(path).encode()):
             raise DriverError(f"{path}: waveforms cannot be written; check this path")
 
     @contextmanager
     def watched(self, path: Path) -> Iterator[None]:
-        """In a ``with`` statement, write waveforms (VCD) of the streams between blocks."""
+        """In a ``with`` statement, write waveforms (VCD) of the streams between blocks to ``path``.
+
+        Raises:
+            DriverError: the file cannot be written, or the library was built without waveforms.
+        """
         if not self._api.bnn_watch(self._board, str(path).encode()):
             raise DriverError(f"{path}: waveforms cannot be written; check this path")
         try:
@@ -202,7 +219,7 @@ class SimulatedTransport:
 
 
 def _load(library: Path) -> ctypes.CDLL:
-    """Return the library, if it and the files beside it are what was built."""
+    """Load and return the library; CacheError if it or a file beside it was changed."""
     files = _check(library)
     try:
         return _api(ctypes.CDLL(cache.sealed(library, files[library.name])))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the driver needs from the hardware: registers, shared memory and waiting, nothing else."""
+"""How the driver reaches the hardware: reserving it, registers, shared memory, waiting, time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bnn.errors import DriverError
 
 
 class NoRoomError(DriverError):
-    """There is no room for a buffer of this size now; a smaller one may fit."""
+    """Memory has no room for a buffer of this size now; a smaller buffer may fit."""
 
 
 class Buffer(Protocol):
@@ -53,13 +53,13 @@ class Transport(Protocol):
             cycles: most clock cycles that the start can take; None if unknown.
 
         Raises:
-            DriverError: this thread has reserved it with another transport, or another thread does
-                not release it in time.
+            DriverError: this thread has reserved the accelerator with another transport, or another
+                thread does not release the accelerator in time.
         """
         ...
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
-        """Release the accelerator and ``buffers``; do nothing if it is not reserved.
+        """Release accelerator and ``buffers``; do nothing if this transport has not reserved it.
 
         Args:
             well: whether the start ended normally. If not, the accelerator may still compute: its
@@ -69,7 +69,7 @@ class Transport(Protocol):
         ...
 
     def forked(self) -> None:
-        """In a forked process, forget the start that the parent began."""
+        """Forget the start that the parent process began; called in a forked process."""
         ...
 
     def known(self) -> bool:
@@ -77,7 +77,7 @@ class Transport(Protocol):
         ...
 
     def configure(self) -> bool:
-        """Load the design and reset it; return False if that is not possible."""
+        """Load the design and reset it; return False if this transport cannot do that."""
         ...
 
     def read(self, offset: int) -> int:
@@ -93,7 +93,7 @@ class Transport(Protocol):
         ...
 
     def allocate(self, words: int) -> Buffer:
-        """Return a buffer of ``words`` 64-bit words.
+        """Return a buffer of at least ``words`` 64-bit words.
 
         Raises:
             NoRoomError: there is no room for a buffer of this size.
@@ -101,9 +101,13 @@ class Transport(Protocol):
         ...
 
     def wait(self) -> bool:
-        """Wait for the interrupt (or the done flag); return False if it does not come in time."""
+        """Wait for the accelerator's interrupt; return False if the time limit passes first."""
         ...
 
     def now(self) -> dict[str, Any]:
-        """Return the time of a copy, one entry: ``cycle`` in simulation, else ``seconds``."""
+        """Return the time now, one entry: ``cycle`` (int) in simulation, else ``seconds`` (float).
+
+        A replayed recording has no time; its entry is ``event`` (int), the number of its last
+        event.
+        """
         ...

@@ -19,16 +19,17 @@ class Turn:
         self._thread = 0
 
     def take(self, who: object, patience: float = 600.0) -> bool:
-        """Wait for the lock; return True if its last holder never released it.
+        """Wait for the lock, and take it; return True if its last holder did not release it.
 
-        That is so if the holder was deleted, or if an interrupt stopped it.
+        The last holder did not release the lock if it was deleted, or if an interrupt stopped it.
 
         Args:
-            patience: seconds to wait for another thread.
+            who: the object that will hold the lock.
+            patience: seconds to wait while another thread holds the lock.
 
         Raises:
-            DriverError: this thread holds the lock already with another object, or another thread
-                does not release it in time.
+            DriverError: another object holds the lock in this thread, or another thread does not
+                release the lock in time.
         """
         end = time.monotonic() + patience
         me = threading.get_ident()

@@ -26,7 +26,7 @@ class _Stream:
 
 
 def words(lines: Iterable[str], streams: Collection[str]) -> dict[str, list[int]]:
-    """Return name of each stream -> the words that passed it, in order.
+    """Return for each of ``streams``, by name, the words that passed it, in order.
 
     Args:
         lines: lines of the VCD file.
@@ -62,7 +62,7 @@ def words(lines: Iterable[str], streams: Collection[str]) -> dict[str, list[int]
 
 
 def _signals(lines: Iterator[str], found: dict[str, _Stream]) -> dict[str, list[tuple[str, str]]]:
-    """Return VCD code -> (stream, ending of the signal's name) of all signals with this code."""
+    """Return for each VCD code the signals with this code, as (stream, ``valid|ready|data``)."""
     wanted = {f"{name}_{end}": (name, end) for name in found for end in _ENDS}
     signals: dict[str, list[tuple[str, str]]] = {}
     for line in lines:
@@ -77,7 +77,7 @@ def _signals(lines: Iterator[str], found: dict[str, _Stream]) -> dict[str, list[
 
 
 def _change(line: str) -> tuple[str, int]:
-    """Return the VCD code and the new value of the signal that ``line`` changes."""
+    """Return the VCD code and the new value of the signal that ``line`` changes; else ("", 0)."""
     text = line.rstrip("\n")
     if text.startswith("b"):
         value, _, code = text[1:].partition(" ")

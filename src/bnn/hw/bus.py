@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The ports of ``bnn_top`` on the processor's two buses, declared once.
 
-An AXI4-Lite slave (``s_axi``, the registers) and a 64-bit AXI4 master (``m_axi``, the memory).
+``s_axi`` is an AXI4-Lite slave: the processor reads and writes the registers. ``m_axi`` is a 64-bit
+AXI4 master: the accelerator reads and writes the memory.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Port:
-    """A port of ``bnn_top``; ``fixed`` is the value of an output that never changes, or ""."""
+    """A port of ``bnn_top``.
+
+    Attributes:
+        direction: ``input`` or ``output``, seen from ``bnn_top``.
+        bits: width in bits.
+        name: name of the port.
+        fixed: SystemVerilog value of an output that never changes; "" for other ports.
+    """
 
     direction: str
     bits: int
@@ -22,7 +30,7 @@ class Port:
 
     @property
     def channel(self) -> str:
-        """``read`` for the master's channels ``ar`` and ``r``, else ``write``."""
+        """``read`` for the master's ports of channels ``ar`` and ``r``, else ``write``."""
         name = self.name.removeprefix("m_axi_")
         return "read" if name.startswith(("ar", "r")) else "write"
 
@@ -83,7 +91,7 @@ MASTER = _ports(
     ("input", 1, "bvalid"),
     ("output", 1, "bready"),
 )
-#: No block reads it: the reader counts.
+#: Port that no block reads: ``bnn_reader`` counts words instead.
 UNREAD = "m_axi_rlast"
 
 
@@ -105,12 +113,15 @@ def constants() -> str:
 
 
 def joined(ports: Iterable[Port]) -> str:
-    """Return the connections of a block's ports to the top's ports of the same names."""
+    """Return the SystemVerilog text that connects a block to the top's ports of the same names.
+
+    Ports with a fixed value and the port :data:`UNREAD` are left unconnected.
+    """
     names = [port.name for port in ports if not port.fixed and port.name != UNREAD]
     text = ", ".join(f".{name}({name})" for name in names)
     return textwrap.fill(text, 100, initial_indent=" " * 8, subsequent_indent=" " * 8)
 
 
 def channel(name: str) -> list[Port]:
-    """Return the ports of the master's channels; ``name`` is ``read`` or ``write``."""
+    """Return the master's ports for reading or for writing; ``name`` is ``read`` or ``write``."""
     return [port for port in MASTER if port.channel == name]

@@ -2,8 +2,8 @@
 """The highest clock of each kind of block, from place and route of single blocks.
 
 ``pytest -m hw tests/hw/test_timing.py`` routes every kind of block out of context, for the slowest
-speed grade of the part below, and prints these clocks; docs/hardware.md has the parameters of the
-blocks. A whole design is at most as fast as its slowest block, and may be slower.
+speed grade of xc7z020, and prints these clocks. docs/hardware.md has the parameters of the blocks
+that were routed. A whole design is at most as fast as its slowest kind of block; it may be slower.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ROUTED_MHZ = {
     "bnn_probe": 205.6,
 }
 _AROUND = ("bnn_control", "bnn_reader", "bnn_writer")
-#: Only in designs with probes; what chooses a count was not routed yet.
+#: Blocks that only designs with probes have; ``bnn_probe_select`` was not routed yet.
 _PROBES = ("bnn_probe", "bnn_probe_select")
 
 
@@ -50,9 +50,9 @@ class RoutedClock:
 
 
 def routed(design: Design, part: Part) -> RoutedClock | None:
-    """Return the slowest kind of block in ``design``, whose clock is an upper bound for the design.
+    """Return the slowest kind of block in ``design``; its clock is an upper bound of the design's.
 
-    None if not all of its kinds of blocks were routed on ``part``.
+    Return None if a kind of block in ``design`` was not routed on ``part``.
     """
     modules = {*(instance.block.module for instance in design.instances), *_AROUND}
     modules.update(_PROBES if design.probes else ())
@@ -62,11 +62,11 @@ def routed(design: Design, part: Part) -> RoutedClock | None:
 
 
 def clock_is(design: Design, part: Part, mhz: float) -> str:
-    """Return how far a clock in MHz was tried for a design: "estimated" or "hoped for".
+    """Return how well the clock ``mhz`` was tried for a design: "estimated" or "hoped for".
 
-    Estimated: each kind of its blocks was routed alone on this part and reached the clock.
-    Hoped for: one did not, or none was routed on this part. Only ``bnn build --pnr``, which
-    routes the whole design, proves a clock.
+    "estimated": every kind of block in the design was routed out of context on this part and
+    reached the clock. "hoped for": at least one kind did not reach the clock, or was not routed on
+    this part. Only ``bnn build --pnr``, which routes the whole design, proves a clock.
     """
     known = routed(design, part)
     return "estimated" if known is not None and mhz <= known.mhz else "hoped for"

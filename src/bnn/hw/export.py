@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``bnn build``: writes a folder with the sources of a bitstream and the driver's data."""
+"""``bnn build``: write a folder with the sources of a bitstream and the driver's data."""
 
 from __future__ import annotations
 
@@ -26,11 +26,19 @@ def write(
 ) -> dict[str, Any]:
     """Write all files of ``design`` for ``board``, and return the report.
 
-    If ``folder`` contains a build already, it is replaced, see :mod:`bnn.hw.used`.
+    If ``folder`` contains an older build, the new build replaces it, see :mod:`bnn.hw.used`.
 
-    ``rtl/``: sources, register header, memory images. ``bnn.xdc``, ``build.tcl``: for Vivado in
-    batch mode. ``bnn.hwh``: for ``pynq.Overlay``. ``driver.json``, ``parameters.npz``: for the
-    driver. ``folding.json``, ``registers.md``, ``report.txt``, ``report.json``, ``report.html``.
+    The files are: in ``rtl/`` the sources, the register header and memory images; ``bnn.xdc`` and
+    ``build.tcl`` for Vivado in batch mode; ``bnn.hwh`` for ``pynq.Overlay``; ``driver.json`` and,
+    if parameters are loadable, ``parameters.npz`` for the driver; ``folding.json``,
+    ``registers.md``, ``report.txt``, ``report.json`` and ``report.html`` for the user.
+
+    Args:
+        design: the design.
+        board: the board; it must have a connection.
+        folder: the folder to write.
+        cells: the cells of each instance, as synthesis counted them; None: not synthesized.
+        routed: the result of place and route; None: not routed.
 
     Raises:
         BuildError: ``folder`` contains files that no build wrote, or cannot be written.
@@ -42,7 +50,9 @@ def write(
 def write_into(
     design: Design, board: Board, folder: Path, cells: Any = None, routed: Routed | None = None
 ) -> dict[str, Any]:
-    """Write the files as :func:`write` does, but without replacing a build; return the report.
+    """Write the files of :func:`write` into ``folder``, which must have none of them yet.
+
+    Return the report.
 
     Raises:
         OSError: ``folder`` cannot be written.
@@ -99,8 +109,9 @@ def _parameters(design: Design) -> bytes:
 def vivado(text: Sources, board: Board) -> str:
     """Return ``build.tcl``: ``vivado -mode batch -source build.tcl`` makes ``bnn.bit``.
 
-    It ends with an error, and without a bitstream, if a path is slower than the clock. BNN_LUT6 is
-    not defined: Vivado finds these cells in the expressions.
+    The script ends with an error, and without a bitstream, if a path is slower than the clock. It
+    does not define the macro BNN_LUT6, which makes blocks instantiate LUT6 cells: Vivado maps the
+    same expressions to LUT6 cells itself.
     """
     top = board.built.top
     names = " ".join(f"rtl/{name}" for name in [*text.verilog, f"{top}.sv"])

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folding: how many rows, columns and positions of each matrix are computed per cycle.
 
-A choice apart from the program: the same program with another folding is other hardware with
-the same scores. Files are FINN's folding configuration: JSON objects keyed by node name.
+A folding is not a part of the program: with another folding the same program becomes other
+hardware, with other speed and size, but with the same scores. Files have the format of FINN's
+folding configuration: a JSON object with one key per node.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from bnn.program.operations import Dot
 from bnn.program.program import Program
 from bnn.system.files import parse_json, read_file
 
-#: Most bytes of a file; usual ones have some thousands.
+#: Most bytes of a file; usual files have some thousands.
 MAX_FILE_BYTES = 1 << 22
+#: Largest depth of a FIFO in words; largest PE, SIMD, pixels or rows.
+_MAX_DEPTH, _MAX_PARALLEL = 1 << 20, 1 << 16
 STYLES = ("auto", "block", "distributed")
-#: Which streams have a probe (``bnn_probe``): none; those at both ends of the memory; all.
+#: Which streams have a probe (``bnn_probe``): none; the two from and to memory; all.
 PROBES = ("none", "ends", "all")
 
 
@@ -32,8 +35,9 @@ class LayerFolding:
     """The folding of one matrix.
 
     Attributes:
-        pe, simd, pixels: rows, columns, positions per cycle.
-        rows: number of rows to which the last layer is padded; 0: the next multiple of ``pe``.
+        pe, simd, pixels: rows, columns and positions that are computed per cycle.
+        rows: only for the last layer: its number of rows with padding; 0: the number of rows
+            rounded up to a multiple of ``pe``.
         style: memory style of the weights, one of :data:`STYLES`.
     """
 
@@ -46,14 +50,17 @@ class LayerFolding:
 
 @dataclass(frozen=True)
 class Folding:
-    """The folding of every dot of a program, by the dot's name.
+    """The folding of a whole program, and other choices for its hardware.
 
     Attributes:
-        loadable: parameters are written at run time; otherwise they are constants.
-        fifos: name of a block -> words of the FIFO after it (of this FIFO, if it is one). It
-            replaces the depth that the design chooses.
-        probes: streams that are counted while the design runs, one of :data:`PROBES`. A probe
-            takes cells, and changes neither scores nor cycles.
+        layers: name of each dot -> its folding.
+        loadable: True: parameters are written at run time; False: they are constants of the
+            circuit.
+        fifos: name of a block -> depth in words of the FIFO that is added after the block; if the
+            block is a FIFO itself, the depth of this FIFO instead of the depth that the design
+            chooses.
+        probes: which streams have a probe, which counts words and stalls while the design runs; one
+            of :data:`PROBES`. Probes need cells, but change neither scores nor cycles.
     """
 
     layers: Mapping[str, LayerFolding]
@@ -69,12 +76,12 @@ class Folding:
 
 
 def dots(program: Program) -> list[Dot]:
-    """Return the matrices of a program in order."""
+    """Return the dots of a program, in order."""
     return [op for op in program.ops if isinstance(op, Dot)]
 
 
 def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
-    """Return the cycles that a matrix takes for an image."""
+    """Return the cycles that the matrix of ``dot`` takes for an image with the folding ``fold``."""
     height, width, _ = program.edges[dot.name].shape
     rows, columns = map(int, dot.weights.shape)
     groups = -(-height * width // fold.pixels)
@@ -82,10 +89,10 @@ def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
 
 
 def balanced(program: Program, target: int = 1024, *, loadable: bool = False) -> Folding:
-    """Return the least parallelism for at most ``target`` cycles per image in every matrix.
+    """Return a folding with which each matrix takes at most ``target`` cycles per image.
 
-    A layer that cannot be this fast gets its fastest folding: all rows in parallel, and the
-    largest divisor of its input channels up to 256 as columns.
+    Each matrix gets the smallest PE * SIMD that is fast enough; SIMD is a divisor of the input
+    channels, at most 256. A matrix that cannot be so fast gets the fastest of these foldings.
     """
     return Folding({dot.name: _least(program, dot, target) for dot in dots(program)}, loadable)
 
@@ -115,7 +122,11 @@ _ORIGINAL = ((_CNV_SHAPES, 1, _CNV_1), (_CNV_SHAPES, 2, _CNV_2), (_LFC_SHAPES, 1
 
 
 def original(program: Program) -> Folding:
-    """Return the original's folding of its five networks: loadable, 64 rows in the last layer."""
+    """Return the original's folding of ``program``: loadable, 64 rows in the last layer.
+
+    Raises:
+        BuildError: the layers are not those of LFC, CNV-W1A1, CNV-W1A2 or CNV-W2A2.
+    """
     layers = dots(program)
     shapes = [dot.weights.shape for dot in layers]
     for wanted, bits, folds in _ORIGINAL:
@@ -141,7 +152,7 @@ def original(program: Program) -> Folding:
 _FINN_MATRIX = re.compile(
     r"(?:MVAU|MatrixVectorActivation|StreamingFCLayer_Batch)\w*?_([0-9]{1,6})"
 )
-#: FINN nodes whose folding follows from the matrices' here.
+#: FINN nodes that are ignored: their folding follows from the folding of the matrices.
 _FINN_OTHER = re.compile(
     r"(?:ConvolutionInputGenerator|StreamingFIFO|StreamingDataWidthConverter|StreamingMaxPool|FMPadding"
     r"|LabelSelect|Thresholding|IODMA|AddStreams|DuplicateStreams|ChannelwiseOp|Pool|Defaults)\w*"
@@ -154,11 +165,15 @@ _FINN_ATTRIBUTES = {
 
 
 def read(path: Path, program: Program) -> Folding:
-    """Return a folding from FINN-style JSON; keys are layer names or FINN's ``MVAU_hls_<n>``.
+    """Return the folding in a JSON file in the format of FINN's folding configuration.
 
-    ``{"Defaults": {}, "dot0": {"PE": 16, "SIMD": 3, "pixels": 1, "ram_style": "block"}, ...}``;
-    ``"loadable": true`` at the top makes parameters loadable, ``"fifos": {"dot0": 64}`` sets FIFOs,
-    ``"probes": "all"`` puts a probe on every stream.
+    A layer's key is the name of its dot, or ``MVAU_hls_<n>`` for the dot with number n:
+    ``{"Defaults": {}, "dot0": {"PE": 16, "SIMD": 3, "pixels": 1, "ram_style": "block"}, ...}``.
+    Three keys are not FINN's: ``"loadable": true`` makes parameters loadable, ``"fifos": {"dot0":
+    64}`` adds FIFOs, ``"probes": "all"`` puts a probe on every stream.
+
+    Raises:
+        BuildError: the file cannot be read, has a mistake, or is for other layers.
     """
     try:
         given = parse_json(read_file(path, MAX_FILE_BYTES, BuildError))
@@ -191,7 +206,7 @@ def read(path: Path, program: Program) -> Folding:
 
 
 def check_probes(given: Any, what: str) -> str:
-    """Return ``given`` if it is one of :data:`PROBES`; else a BuildError that names ``what``."""
+    """Return ``given`` if it is one of :data:`PROBES`, else raise a BuildError about ``what``."""
     if given not in PROBES:
         raise BuildError(f"{what} must be one of {', '.join(PROBES)}, not {given!r:.40}")
     return str(given)
@@ -201,13 +216,18 @@ def _fifos(path: Path, given: Any) -> dict[str, int]:
     if not isinstance(given, dict):
         raise BuildError(f"{path}: key 'fifos' must hold an object")
     for name, depth in given.items():
-        if type(depth) is not int or not 1 <= depth <= 1 << 20:
-            raise BuildError(f"{path}: key fifos.{name} must be a whole number from 1")
+        if type(depth) is not int or not 1 <= depth <= _MAX_DEPTH:
+            raise BuildError(
+                f"{path}: key fifos.{name} must be a whole number from 1 to {_MAX_DEPTH}"
+            )
     return given
 
 
 def _layer(key: str, names: list[str]) -> str | None:
-    """Return the layer that a key names, by our name or by FINN's number."""
+    """Return the layer that a key of a file means: its name, or FINN's node with its number.
+
+    Return None if the key means no layer.
+    """
     if key in names:
         return key
     match = _FINN_MATRIX.fullmatch(key)
@@ -215,7 +235,7 @@ def _layer(key: str, names: list[str]) -> str | None:
 
 
 def _foreign(path: Path, keys: list[str], names: list[str]) -> str:
-    """Return the message for keys that name no layer: mostly a folding of another network."""
+    """Return an error message for keys that are not layers of this model."""
     many = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
     what = "is not a layer" if len(keys) == 1 else "are not layers"
     return (
@@ -235,8 +255,10 @@ def _layer_folding(path: Path, key: str, values: Any) -> LayerFolding:
                 raise BuildError(f"{path}: key {key}.{item} must be one of {', '.join(STYLES)}")
             style = value
         elif item in _KEYS:
-            if type(value) is not int or not 1 <= value <= 1 << 16:
-                raise BuildError(f"{path}: key {key}.{item} must be a whole number from 1")
+            if type(value) is not int or not 1 <= value <= _MAX_PARALLEL:
+                raise BuildError(
+                    f"{path}: key {key}.{item} must be a whole number from 1 to {_MAX_PARALLEL}"
+                )
             numbers[_KEYS[item]] = value
         elif item not in _FINN_ATTRIBUTES:
             raise BuildError(f"{path}: key {key}.{item} is unknown")
@@ -244,7 +266,7 @@ def _layer_folding(path: Path, key: str, values: Any) -> LayerFolding:
 
 
 def as_json(folding: Folding) -> dict[str, Any]:
-    """Return the folding as plain values, in the form of the files that :func:`read` reads."""
+    """Return the folding as the JSON value of a file that :func:`read` can read."""
     layers = {
         name: {
             "PE": f.pe,
@@ -260,12 +282,18 @@ def as_json(folding: Folding) -> dict[str, Any]:
 
 
 def bundled() -> dict[str, Path]:
-    """Return the foldings that come with the package, by name: docs/hardware.md, "Records"."""
+    """Return the paths of the bundled foldings, by name; see docs/hardware.md, "Records"."""
     return {path.stem: path for path in sorted((Path(__file__).parent / "foldings").glob("*.json"))}
 
 
 def choose(program: Program, given: Folding | str | os.PathLike[str] | None) -> Folding:
-    """Resolve ``--folding``: a Folding, "original", a bundled name, a JSON file, or None."""
+    """Return the folding that ``given`` means, the value of the option ``--folding``.
+
+    Args:
+        program: the program.
+        given: a folding, ``original``, the name of a bundled folding, or the path of a JSON file;
+            None: the original's folding if the program has one, else a small balanced folding.
+    """
     if isinstance(given, Folding):
         return given
     if given is None:

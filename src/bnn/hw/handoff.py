@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``bnn.hwh``: the description of a Zynq-7000 design with which ``pynq.Overlay("bnn.bit")`` loads.
+"""``bnn.hwh``: the description of a Zynq-7000 design that ``pynq.Overlay("bnn.bit")`` needs.
 
-Vivado writes such a file for block designs only, and these designs have none. PYNQ reads from it
-the registers' address, names and fields, and the clock's dividers, which it sets before it loads
-the bitstream. What PYNQ reads: pynq 3.0.1, ``pynq/pl_server/hwh_parser.py``, and the package
-pynqmetadata.
+Vivado writes a ``.hwh`` file for block designs only; a design of this package is not a block
+design. PYNQ reads from the file the address, names and flags of the registers, and the dividers of
+the clock, which PYNQ sets before it loads the bitstream. Source: pynq 3.0.1,
+``pynq/pl_server/hwh_parser.py``, and the package pynqmetadata.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _ACCESS = {"r": "read-only", "w": "write-only", "rw": "read-write"}
 
 
 def dividers(mhz: float) -> tuple[int, int]:
-    """Return (first, second) so that SOURCE_MHZ / (first * second) is the highest up to ``mhz``.
+    """Return the two dividers that make the highest clock of at most ``mhz``.
+
+    The clock is ``SOURCE_MHZ / (first * second)``; both dividers are from 1 to 63.
 
     Args:
         mhz: clock in MHz, at least 1.
@@ -43,7 +45,11 @@ def dividers(mhz: float) -> tuple[int, int]:
 
 
 def description(board: Board) -> str:
-    """Return ``bnn.hwh`` for a design on ``board``; :class:`BuildError` if it has no connection."""
+    """Return the XML text of ``bnn.hwh`` for a design on ``board``.
+
+    Raises:
+        BuildError: the board has no connection.
+    """
     system = ET.Element("EDKSYSTEM", EDWVERSION="1.2", VIVADOVERSION="2022.1")
     ET.SubElement(system, "SYSTEMINFO", ARCH="zynq", DEVICE=board.device, NAME="bnn")
     ET.SubElement(system, "EXTERNALPORTS")
@@ -62,7 +68,7 @@ def _module(modules: ET.Element, name: str, kind: str, vlnv: str) -> ET.Element:
 
 
 def _processor(modules: ET.Element, board: Board) -> None:
-    """Add the processing system: its clocks, and the registers in its address space."""
+    """Add the processing system: its clocks, and where it finds the accelerator's registers."""
     where = board.built
     module = _module(modules, _PROCESSOR, _PROCESSOR, "xilinx.com:ip:processing_system7:5.5")
     parameters = ET.SubElement(module, "PARAMETERS")
@@ -92,7 +98,7 @@ def _processor(modules: ET.Element, board: Board) -> None:
 
 
 def _accelerator(modules: ET.Element, board: Board) -> None:
-    """Add ``bnn_top``: its ports, and its registers."""
+    """Add ``bnn_top``, the accelerator: its ports and its registers."""
     module = _module(modules, NAME, "bnn_top", "bnn:bnn:bnn_top:1.0")
     blocks = ET.SubElement(module, "ADDRESSBLOCKS")
     block = ET.SubElement(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The host's part of an accelerated program: it packs inputs and unpacks scores."""
+"""What the host does for a program on an accelerator: it packs inputs and unpacks scores."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ class Accelerated:
         self._edge = device_edge(design.program)
 
     def pack(self, inputs: NDArray[Any]) -> NDArray[np.uint64]:
-        """Return the memory words uint64 (N, words_in) of checked inputs."""
+        """Return the memory words uint64 (N, words_in) of inputs that ``input.check`` returned."""
         return self.design.source.pack(self.design.program.input.integers(inputs))
 
     def finish(
         self, words: NDArray[np.uint64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
-        """Return scores (N, classes) and decisions (N,) or None from words (N, words_out)."""
+        """Compute scores (N, classes) and decisions (N,) from the result words (N, words_out).
+
+        The decisions are None if the program has no arg max that decides.
+        """
         return finish(self.design.program, self._edge, self.design.target.unpack(words))

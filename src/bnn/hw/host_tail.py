@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Operations of the host after the accelerator: the arg max, and others after the scores."""
+"""Operations that the host computes after the accelerator: the arg max, and others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from bnn.program.program import Program
 
 
 def device_edge(program: Program) -> str:
-    """Return the edge that the accelerator delivers: the scores, or the input of their arg max."""
+    """Return the name of the edge that the accelerator delivers.
+
+    It is the edge of the scores; if an arg max makes the scores, the edge that the arg max reads.
+
+    Raises:
+        BuildError: the host cannot compute the scores or the decision from this edge.
+    """
     name = program.scores
     while isinstance(op := program.op(name), ArgMax):
         name = op.source
@@ -28,7 +34,11 @@ def device_edge(program: Program) -> str:
 
 
 def tail(program: Program, device: str) -> list[Op]:
-    """Return the operations from the edge ``device`` to scores and decision, in order."""
+    """Return the operations that make scores and decision from the edge ``device``, in order.
+
+    Raises:
+        BuildError: an operation reads an edge that is computed before ``device``.
+    """
     wanted = {program.scores} | ({program.decision} if program.decision else set())
     kept: list[Op] = []
     for op in reversed(program.ops):
@@ -50,7 +60,10 @@ def tail(program: Program, device: str) -> list[Op]:
 def finish(
     program: Program, device: str, values: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
-    """Return scores (N, classes) and decisions (N,) or None from values (N, n) of ``device``."""
+    """Compute scores (N, classes) and decisions (N,) from the values (N, n) of ``device``.
+
+    The decisions are None if the program has no arg max that decides.
+    """
     edges: dict[str, Any] = {device: values.astype(np.int64)[:, None, None, :]}
     for op in tail(program, device):
         edges[op.name] = semantics.apply(op, edges, program.edges)

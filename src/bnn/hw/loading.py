@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The register writes that load a design's parameters, and its metadata for the driver."""
+"""The register writes that load a design's parameters, and the design's metadata."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ class Metadata:
     Attributes:
         design_id: value that the register with the design's identity must have.
         words_in, words_out: 64-bit words of an image and of its result.
-        parameter_writes: number of writes of a complete load; 0 if parameters are constants.
-        probes: names of the streams with a probe, in order; may be empty.
+        parameter_writes: number of register writes that load all parameters; 0 if parameters are
+            constants.
+        probes: names of the streams with a probe, in the order of the probes' numbers; empty if
+            there are no probes.
     """
 
     design_id: int
@@ -42,7 +44,7 @@ class Metadata:
 
     @classmethod
     def from_json(cls, values: Any) -> Metadata:
-        """Return the metadata that :meth:`as_json` gave; :class:`DriverError` for anything else."""
+        """Return the metadata from values of :meth:`as_json`; DriverError if a value is wrong."""
         try:
             numbers = [
                 values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
@@ -66,9 +68,10 @@ class Metadata:
 
 
 def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
-    """Yield (target, data) for each memory that is written at run time.
+    """Yield (target, data) for each 32-bit slice of each parameter memory.
 
-    Nothing for a design whose parameters are constants in the circuit.
+    ``target`` is the value of PARAMETER_TARGET, ``data`` are the values to write to PARAMETER_DATA.
+    If the design's parameters are constants in the circuit, nothing is yielded.
     """
     if not design.folding.loadable:
         return
@@ -97,7 +100,10 @@ def metadata(design: Design, sources: Sources) -> Metadata:
 
 
 def chunked(words: Sequence[Sequence[int]], bits: int) -> NDArray[np.uint32]:
-    """Return the parameter words [fold][PE] as bus data, uint32 (PE, chunks, folds)."""
+    """Return the parameter words [fold][PE] as 32-bit chunks, uint32 (PE, chunks, folds).
+
+    ``bits``: width of a word; its lowest 32 bits are chunk 0.
+    """
     chunks = -(-bits // 32)
     size = 4 * chunks
     raw = b"".join(word.to_bytes(size, "little") for row in words for word in row)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How images and results are stored in memory, and how the host packs them.
 
-Values of b bits follow each other, the lowest bits first. Every image begins at a new 64-bit word.
-If the circuit would need too wide a register to make its stream words from memory words, each
-stream word is stored in a larger slot: a power of two of bits, or whole 64-bit words.
+Every image, and every result, begins at a new 64-bit word. The values of an image follow each other
+without gaps, each with its lowest bit first. One exception: the circuit makes stream words from
+memory words in a register. If this register would exceed 576 bits, each stream word gets a *slot*
+in memory with unused bits at its end. The bits of a slot are a power of two, or a multiple of 64. A
+value of a result takes 1, 2, 4, 8, 16 or 32 bits in memory, so no value is in two memory words.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from bnn.program.precision import Precision
 
 MEMORY_BITS = 64
-#: Most bits of a register that splits memory words; wider stream words get slots of their own.
+#: Most bits of the register that splits memory words; if it needed more, slots are used.
 MAX_CONVERTER_BITS = 576
 #: Bits that are unpacked at a time, to bound memory.
 _CHUNK = 1 << 22
@@ -29,7 +31,7 @@ class InputLayout:
     """How images are stored in memory.
 
     Attributes:
-        values: number of values per image; zero codes follow, up to a multiple of ``lanes``.
+        values: number of values per image; codes 0 fill the last stream word.
         lanes: values per stream word.
         precision: precision of a value.
     """
@@ -50,7 +52,7 @@ class InputLayout:
 
     @property
     def slot_bits(self) -> int:
-        """Bits of memory per stream word."""
+        """Bits of memory that a stream word takes."""
         if math.lcm(self.word_bits, MEMORY_BITS) <= max(MAX_CONVERTER_BITS, self.word_bits):
             return self.word_bits
         if self.word_bits > MEMORY_BITS:
@@ -59,7 +61,7 @@ class InputLayout:
 
     @property
     def gear_bits(self) -> int:
-        """Bits of the register that joins memory words and is split into slots."""
+        """Bits of the register that collects memory words and is then cut into slots."""
         return math.lcm(self.slot_bits, MEMORY_BITS)
 
     @property
@@ -69,7 +71,7 @@ class InputLayout:
         return gears * self.gear_bits // MEMORY_BITS
 
     def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
-        """Return the memory words uint64 (N, memory_words) of integers (N, ...)."""
+        """Return the memory words uint64 (N, memory_words) of the integers ``values`` (N, ...)."""
         flat = values.reshape(len(values), self.values)
         out = np.zeros((len(flat), self.memory_words), np.uint64)
         step = max(1, _CHUNK // (self.values * self.precision.bits))
@@ -102,9 +104,9 @@ class OutputLayout:
 
     Attributes:
         values: number of values per image.
-        rows: number of values per image with padding.
+        rows: number of values per image, values of padding rows included.
         bits: bits of a value in the circuit.
-        precision: whether these bits are bipolar, unsigned or signed.
+        precision: precision of a value.
     """
 
     values: int
@@ -114,7 +116,7 @@ class OutputLayout:
 
     @property
     def element_bits(self) -> int:
-        """Bits of one value in memory: the next power of two."""
+        """Bits of one value in memory: the smallest power of two of at least :attr:`bits`."""
         return 1 << (self.bits - 1).bit_length()
 
     @property
@@ -128,7 +130,7 @@ class OutputLayout:
         return -(-self.rows // self.elements)
 
     def unpack(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """Return the integers int32 (N, values) in memory words (N, memory_words)."""
+        """Return the integers int32 (N, values) in ``words`` (N, memory_words), without padding."""
         if not len(words):
             return np.zeros((0, self.values), np.int32)
         raw = np.ascontiguousarray(words).astype("<u8", copy=False)

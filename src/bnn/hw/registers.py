@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The register map, declared once: hardware, driver and documentation are made from it."""
+"""The register map, declared only here: hardware, driver and documentation use it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Register:
     Attributes:
         name: name of the register.
         offset: bytes from the base address.
-        access: ``r``, ``w`` or ``rw``.
+        access: ``r`` (read), ``w`` (write) or ``rw``, for the processor.
         text: description of its contents.
-        bits: (name, bit number, description) of each flag.
+        bits: (name, bit number, description) of each flag in the register.
     """
 
     name: str
@@ -124,18 +124,19 @@ ERROR_TEXTS = {1 << bit: text for _, bit, text in ERROR.bits}
 
 
 def parameter_target(unit: int, thresholds: bool, item: int) -> int:
-    """Return the value of :data:`PARAMETER_TARGET` that selects a memory to load.
+    """Return the value of the register PARAMETER_TARGET that selects what is written next.
 
     Args:
         unit: number of the unit on the parameter bus.
-        thresholds: whether it is the memory of thresholds, not that of weights.
-        item: number of the 32-bit chunk: PE * chunks per word + chunk of the word.
+        thresholds: True for the unit's memory of thresholds, False for its memory of weights.
+        item: number of the 32-bit chunk in a row of the memory: PE number * chunks per word +
+            number of the chunk in the word.
     """
     return unit << 24 | int(thresholds) << 16 | item
 
 
 def header() -> str:
-    """Return ``bnn_registers.svh``: the map as SystemVerilog constants."""
+    """Return the text of ``bnn_registers.svh``: the register map as SystemVerilog constants."""
     lines = ["// SPDX-License-Identifier: BSD-3-Clause", "// Rendered from bnn.hw.registers."]
     lines.append("/* verilator lint_off UNUSEDPARAM */")
     for register in REGISTERS:
@@ -149,7 +150,7 @@ def header() -> str:
 
 
 def table() -> str:
-    """Return the map as a Markdown table."""
+    """Return the register map as a Markdown table."""
     lines = ["| offset | register | access | holds |", "|---|---|---|---|"]
     for register in REGISTERS:
         flags = "; ".join(f"bit {bit} {name}: {text}" for name, bit, text in register.bits)

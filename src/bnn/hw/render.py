@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A design as files: the core that joins its blocks, the top around it, memory images.
+"""Write a design as files: SystemVerilog modules and memory images.
 
-``bnn_core`` is the pipeline; ``bnn_top`` adds registers and the memory master. The blocks
-themselves are the files of ``bnn/hw/rtl``, the same for every design.
+``bnn_core`` joins the design's blocks to a pipeline; ``bnn_top`` contains ``bnn_core``, the
+registers and the memory master. The blocks are the files of ``bnn/hw/rtl``, the same for every
+design.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ class Sources:
     """The files of a design for a simulator or for synthesis.
 
     Attributes:
-        files: name -> text, SystemVerilog and memory images.
-        digest: SHA-256 over them, which identifies the hardware.
-        parameter_writes: number of data writes that load all parameters; 0: they are constants.
+        files: file name -> text, of SystemVerilog files and memory images.
+        digest: SHA-256 over the files, in hexadecimal; it identifies the hardware.
+        parameter_writes: number of writes to PARAMETER_DATA that load all parameters; 0 if
+            parameters are constants.
     """
 
     files: Mapping[str, str]
@@ -39,18 +41,18 @@ class Sources:
 
     @property
     def design_id(self) -> int:
-        """Value of the identity register of this design."""
+        """Value of the register DESIGN_ID: the first 32 bits of :attr:`digest`."""
         return int(self.digest[:8], 16)
 
     @property
     def verilog(self) -> list[str]:
-        """Names of the source files, without headers and images."""
+        """Names of the SystemVerilog source files, without headers and memory images."""
         return [name for name in self.files if name.endswith(".sv")]
 
 
 @cache
 def library() -> Mapping[str, str]:
-    """Return the blocks: file name -> text, and the register header."""
+    """Return the files of all blocks and the register header: file name -> text."""
     folder = resources.files("bnn.hw") / "rtl"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sv")), key=lambda f: f.name)
     blocks = {f.name: f.read_text(encoding="utf-8") for f in files}
@@ -58,7 +60,7 @@ def library() -> Mapping[str, str]:
 
 
 def sources(design: Design) -> Sources:
-    """Return the files of ``design``: the same for simulation, synthesis and the board."""
+    """Return the files of ``design``; simulation, synthesis and the board use the same files."""
     files = dict(library())
     files["bnn_core.sv"] = core(design)
     files.update(images(design))
@@ -72,7 +74,7 @@ def sources(design: Design) -> Sources:
 
 
 def images(design: Design) -> dict[str, str]:
-    """Return the hex files of parameters that are constants; none for a loadable design."""
+    """Return the memory images with the parameters: file name -> text; none if loadable."""
     if design.folding.loadable:
         return {}
     files = {}
@@ -86,10 +88,11 @@ def images(design: Design) -> dict[str, str]:
 
 
 def image(words: list[list[int]], bits: int) -> str:
-    """Return a memory's contents for ``$readmemh``: a line for each fold.
+    """Return the text of a memory image for ``$readmemh``: one line for each fold.
 
     Args:
-        words: [fold][item], each of ``bits`` bits; item 0 becomes the lowest bits of a line.
+        words: [fold][item]; item 0 has the lowest bits of a line.
+        bits: bits of a word.
     """
     digits = (len(words[0]) * bits + 3) // 4
     lines = []
@@ -100,7 +103,7 @@ def image(words: list[list[int]], bits: int) -> str:
 
 
 def parameter_writes(design: Design) -> int:
-    """Return the number of data writes of a complete parameter load."""
+    """Return how many writes to PARAMETER_DATA load all parameters; 0 if not loadable."""
     if not design.folding.loadable:
         return 0
     total = 0
@@ -112,7 +115,10 @@ def parameter_writes(design: Design) -> int:
 
 
 def memories(design: Design, name: str) -> list[tuple[list[list[int]], int]]:
-    """Return (words [fold][PE], bits of a word) of a unit's weights, then of its thresholds."""
+    """Return the contents of a unit's memories of weights and of thresholds, in this order.
+
+    Each is (words [fold][PE], bits of a word); a unit without weights has no words of weights.
+    """
     block = design.instance(name).block
     contents = design.contents[name]
     if isinstance(block, Matrix):
@@ -192,7 +198,7 @@ def _instance(instance: Instance, fills: Mapping[str, int]) -> str:
 
 
 def _probes(design: Design) -> str:
-    """Return the probes of the streams that the folding asks for, and what reads their counts."""
+    """Return the SystemVerilog text of all probes and of the block that selects a count."""
     fills, watched = design.fills, design.probes
     unread = [f"{stream}_fill" for stream in fills if stream not in watched]
     if not watched:

@@ -17,7 +17,7 @@ from bnn.hw.design import Design, Instance
 from bnn.hw.toolchain.route import Routed
 from bnn.system.page import STRIPED, page
 
-#: Utilisation of one block or of all: cell kind -> count.
+#: Cells of one block or of a whole design: kind of cell -> number.
 Cells = dict[str, float]
 
 
@@ -27,11 +27,12 @@ def as_json(
     cells: dict[str, Cells] | None = None,
     routed: Routed | None = None,
 ) -> dict[str, Any]:
-    """Return the report as plain values.
+    """Return the report as values that JSON can express.
 
     Args:
-        cells: LUT, FF, BRAM36 and DSP of each instance and of ``total``, if synthesis has run.
-        routed: result of place and route, if it has run.
+        cells: name of each instance, and ``total`` -> its LUT, FF, BRAM36 and DSP; None: without
+            synthesis.
+        routed: result of place and route; None: not routed.
     """
     cycles = design.cycles
     clock = board.clock_mhz * 1e6
@@ -70,13 +71,13 @@ def as_json(
 
 
 def _clock_is(design: Design, board: Board, routed: Routed | None) -> str:
-    """Return how far the clock was tried: by the whole design's route, else by its blocks'."""
+    """Return how well the clock was tried: "routed", "not reached", or see :func:`clock_is`."""
     if routed is None:
         return clock_is(design, board.part, board.clock_mhz)
     return "routed" if routed.fmax_mhz >= board.clock_mhz else "not reached"
 
 
-#: What a clock is -> what a reader must know of the speed.
+#: Value of ``clock_is`` -> sentence about the clock for the reader of the report.
 _CLOCKS = {
     "routed": "the whole design reached it when it was routed",
     "not reached": "the whole design did not reach it when it was routed",
@@ -122,7 +123,7 @@ def _row_bits(block: SlidingWindow) -> int:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """Return the report for a terminal."""
+    """Return the report as text for a terminal."""
     speed = f"{report['cycles']} cycles per image, {report['fps']:.0f} images/s"
     where = "written at run time" if report["loadable"] else "constants"
     sizes = f"an image is {8 * report['words_in']} bytes, a result {8 * report['words_out']}"
@@ -203,7 +204,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _picture(blocks: list[dict[str, Any]]) -> str:
-    """Return an SVG with a box per block, in order; its bar shows the share of busy cycles."""
+    """Return an SVG with a box per block, in order; a bar in the box shows its busy cycles."""
     width, height, across = 150, 54, 6
     parts = []
     for place, block in enumerate(blocks):

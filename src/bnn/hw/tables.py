@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reader of the TOML files that describe parts and boards, one file for each.
+"""Reader of the TOML files that describe parts and boards.
 
-The files are part of the package. Every error names the file and the field.
+Each part and each board has a file, in the package or of a user. Every error names the file and the
+field.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bnn.system.files import read_file
 
 Value = TypeVar("Value")
 
-#: Most bytes of a user's own file; ours have less than a thousand.
+#: Most bytes of a user's own file; the bundled files have fewer than a thousand.
 _MAX_OWN_BYTES = 1 << 16
 
 
@@ -26,7 +27,7 @@ class Table:
     """The fields of one TOML table, each checked when it is read.
 
     Args:
-        where: names of the file and of the table in it, at the start of every message.
+        where: name of the file, and of the table in the file; every message begins with it.
         values: contents of the table.
     """
 
@@ -35,7 +36,7 @@ class Table:
         self._values = dict(values)
 
     def number(self, field: str, low: float, high: float, default: float | None = None) -> float:
-        """Return a number from ``low`` to ``high``; ``default`` where the field is absent."""
+        """Return the number ``field``, from ``low`` to ``high``; if it is absent, ``default``."""
         value = self._take(field, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(field, f"must be a number, not {value!r}")
@@ -44,14 +45,14 @@ class Table:
         return float(value)
 
     def whole(self, field: str, low: int, high: int, default: int | None = None) -> int:
-        """Return a whole number from ``low`` to ``high``; ``default`` where the field is absent."""
+        """Return the whole number ``field``, ``low`` to ``high``; if it is absent, ``default``."""
         value = self.number(field, low, high, default)
         if value != int(value):
             raise self.error(field, f"must be a whole number, not {value:g}")
         return int(value)
 
     def text(self, field: str, default: str | None = None) -> str:
-        """Return a text of letters, digits and ``_ - .``; ``default`` where the field is absent."""
+        """Return the text ``field``, of letters, digits and ``_ - .``; if absent, ``default``."""
         value = self._take(field, default)
         if value == default and isinstance(value, str):
             return value
@@ -61,7 +62,7 @@ class Table:
         return str(value)
 
     def texts(self, field: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-        """Return a list of texts, all of them in ``allowed``; empty where the field is absent."""
+        """Return the list of texts ``field``, all from ``allowed``; if it is absent, ()."""
         values = self._take(field, [])
         if not isinstance(values, list) or not all(value in allowed for value in values):
             known = ", ".join(f'"{each}"' for each in allowed)
@@ -69,7 +70,7 @@ class Table:
         return tuple(values)
 
     def table(self, field: str) -> Table | None:
-        """Return the table ``field`` in this table; None where it is absent."""
+        """Return the table ``field`` in this table; None if it is absent."""
         value = self._values.pop(field, None)
         if value is None:
             return None
@@ -78,16 +79,16 @@ class Table:
         return Table(f"{self.where}: [{field}]", value)
 
     def is_table(self, field: str) -> bool:
-        """Return whether ``field`` is a table; False where it is absent."""
+        """Return whether this table has a field called ``field`` that is a table."""
         return isinstance(self._values.get(field), dict)
 
     def end(self) -> None:
-        """Raise BuildError if a field was not read: a misspelt field would have no effect."""
+        """Raise BuildError if a field was not read: it may be misspelt, and has no effect."""
         for field in self._values:
             raise self.error(field, "is not a field of this table")
 
     def error(self, field: str, reason: str) -> BuildError:
-        """Return the error for ``field``."""
+        """Return an error that names file, table and ``field``; ``reason`` follows the name."""
         return BuildError(f"{self.where}: {field} {reason}")
 
     def _take(self, field: str, default: Any) -> Any:
@@ -99,11 +100,11 @@ class Table:
 
 
 def read(package: str, make: Callable[[str, Table], Value]) -> dict[str, Value]:
-    """Return, for every file ``NAME.toml`` of ``package``, NAME -> result of ``make``.
+    """Return NAME -> result of ``make``, for every file ``NAME.toml`` of ``package``.
 
     Args:
-        package: such as ``bnn.hw.parts``.
-        make: takes NAME and the file's table; reads every field that it knows.
+        package: name of a package with TOML files, such as ``bnn.hw.parts``.
+        make: function of NAME and the file's table; it must read all fields that are allowed.
 
     Raises:
         BuildError: a file cannot be read, lacks a field, or has an unknown field.
@@ -122,7 +123,7 @@ def read_own(path: Path, make: Callable[[str, Table], Value]) -> Value:
 
     Args:
         path: the file.
-        make: takes the file's name without the ending, and its table.
+        make: function of the file's name without the ending, and the file's table.
 
     Raises:
         BuildError: the file cannot be read, is larger than 64 KiB, lacks a field, or has an
@@ -133,7 +134,7 @@ def read_own(path: Path, make: Callable[[str, Table], Value]) -> Value:
 
 
 def parse(where: str, data: bytes, make: Callable[[Table], Value]) -> Value:
-    """Return the result of ``make`` for the TOML text ``data``; ``where`` is its file's name."""
+    """Return the result of ``make`` for the TOML text ``data`` of the file ``where``."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

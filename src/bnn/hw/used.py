@@ -21,7 +21,7 @@ from bnn.system.files import new_folder, parse_json, read_file, sync_folder, wri
 MANIFEST = "manifest.json"
 #: The file that marks a complete build: written last, and removed first.
 LAST = "driver.json"
-#: Files that Vivado makes in the folder by our script: they belong to the sources beside them.
+#: Files that Vivado makes in the folder when it runs build.tcl; they belong to these sources.
 _VIVADO = re.compile(
     r"bnn\.bit|timing\.rpt|utilization\.rpt|clockInfo\.txt|vivado[^/]*\.(log|jou|str)"
     r"|usage_statistics_webtalk\.(html|xml)|\.Xil/.*"
@@ -33,10 +33,11 @@ _LOGS = ("route.log",)
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Yield a new folder to write into; at the end its files replace those in ``folder``.
+    """Yield a new folder to write into; at the end, its files replace the files in ``folder``.
 
-    If anything fails, ``folder`` stays as it was, but a log may be added. A bitstream stays only
-    if the new sources are equal to those that it was made from.
+    If the caller fails to write them, ``folder`` stays as it was, but a log may be added. If
+    replacing the files is interrupted, ``folder`` has no ``driver.json``, and the next build can
+    replace it. A bitstream is kept only if the new sources are equal to the old sources.
 
     Raises:
         BuildError: ``folder`` contains files that no build wrote, or cannot be written.
@@ -65,7 +66,7 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 
 def _former(folder: Path, target: Path) -> set[str]:
-    """Return the names of a former build's files; BuildError if the folder has other files."""
+    """Return the names of all files in the folder; BuildError if no build wrote one of them."""
     there = _files(target)
     listed = _listed(target) if MANIFEST in there else set()
     for name in sorted(there - listed - {MANIFEST}):
@@ -78,7 +79,7 @@ def _former(folder: Path, target: Path) -> set[str]:
 
 
 def _files(target: Path) -> set[str]:
-    """Return the relative names of all files in a folder and its subfolders; links are files."""
+    """Return the relative names of all files and links in a folder and its subfolders."""
     found = set()
     for place, folders, names in os.walk(target):
         links = [name for name in folders if (Path(place) / name).is_symlink()]
@@ -99,7 +100,7 @@ def _listed(target: Path) -> set[str]:
 
 
 def _swap(target: Path, fresh: Path, former: set[str]) -> None:
-    """Replace the files ``former`` in ``target`` by the files in ``fresh``."""
+    """Replace the files ``former`` in ``target`` by the files in the folder ``fresh``."""
     made = _files(fresh)
     same = _same_sources(target, fresh, made)
     kept = {name for name in former if same and _VIVADO.fullmatch(name) and name not in made}
@@ -137,7 +138,7 @@ def _remove_empty(target: Path, fresh: Path) -> None:
 
 
 def _keep_logs(target: Path, fresh: Path, former: set[str]) -> None:
-    """Move the logs of a failed build to ``target``: they show where it failed."""
+    """Move the logs of a failed build to ``target``: they show where the build failed."""
     for name in _LOGS:
         if (fresh / name).is_file():
             try:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lowering: a trained :class:`~bnn.network.network.Network` to the integer program it equals.
+"""Lowering: make an integer program of a trained network; both give equal results.
 
-The derivation is in ``docs/lowering.md``. In short: an activation after any chain of
-real-valued layers is a monotone function of the integer sum before it, so it is
-described by the sums at which it switches. These are found by bisection, channel by channel,
-with the chain evaluated in the source's own arithmetic.
+``docs/lowering.md`` derives the method. In short: between an integer sum and the next activation
+there is a chain of real-valued layers. The activation is a monotone function of the sum, so it is
+described by the sums at which it takes its next value. These switching points are found by
+bisection, channel by channel; the chain is evaluated in the arithmetic of the framework that
+trained the network.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ __all__ = ["Lowered", "lower", "trace"]
 
 
 def lower(network: Network) -> Program:
-    """Return the program that equals ``network``: every activation, every score, every class.
+    """Return the program of ``network``; all its activations, scores and classes are equal.
 
     Raises:
-        NetworkError: a layer cannot be expressed in integers; names it.
+        NetworkError: a layer cannot be expressed in integers; the message names the layer.
         ProgramError: the program would exceed a limit (accumulators, bits).
     """
     return trace(network).program

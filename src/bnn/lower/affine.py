@@ -1,30 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Rewrite layers that read affine functions of integers, so that they read the integers.
 
-A convolution or dense layer reads quantized maps only. Trained networks put a bias, a batch norm or
-a division between two sums: an average pool of normalized values, a dense layer after another, a
-sum of two branches. These are affine functions of integers, channel by channel, and they can be
-moved after the sum, exactly in real numbers:
+A convolution or dense layer reads quantized maps only. But networks can have a bias, a batch norm
+or a division between two sums: for example between a convolution and an average pool, between two
+dense layers, or in a branch before an addition. The second sum then reads an affine function ``f *
+v + o`` of integers v, with f and o per channel. Such a function can be moved after the second sum;
+in real numbers this is exact:
 
 ========================================  ====================================================
-reads ``f * v + o`` of integers v         becomes
+layer that reads ``f * v + o``            becomes
 ========================================  ====================================================
-a sum over channels, one f for all        the sum of v; f goes into its scale, o into its bias
-their f multiples of one unit, exactly     the sum of v, each weight times its multiple
-a sum of each channel alone (an average)  the sum of v; f and o of each channel after it
+a sum over channels, all f equal          the sum of v; f goes into the scale, o into the bias
+the same, all f multiples of one unit     the sum of v; each weight is multiplied by f / unit
+a sum of each channel alone (an average)  the sum of v; f and o of the channel follow it
 an average of a convolution's sums        one convolution with a larger kernel
-a sum of two maps, commensurable scales   the sum of both v; the offsets after it
-a map that is flattened                   the integers are flattened
-channels side by side                     each part goes through the layer alone; then joined
+an addition, scales with a common unit    the sum of both v; the offsets follow it
+a flattening                              the flattened v; f and o follow it
+a layer that reads joined channels        the layer for each part; its results are joined
 ========================================  ====================================================
 
-Everything else is put in fixed point (:class:`~bnn.network.layers.FixedPoint`): a sum of real
-values whose scales have no common unit, an average of clipped ones. Each value is rounded once, to
-as many fraction bits as its sums allow in 32 bits. Such a network is *approximate*, and
-:attr:`Rewritten.approximate` names the layers and their fraction bits.
+All other real values that a sum reads are put in fixed point
+(:class:`~bnn.network.layers.FixedPoint`): for example values whose scales have no common unit, or
+clipped values before an average. Each value is rounded once; it gets as many fraction bits as sums
+of 32 bits allow. Such a network is *approximate*; :attr:`Rewritten.approximate` names the layers
+and their fraction bits.
 
-Frameworks round each step to float32, but here is one rounding: as with every other sum, the last
-bits of a real value may differ (docs/converting.md). Layers that read integers are not changed.
+Frameworks round the result of each step to float32; moving a function after a sum changes which
+steps are rounded. So the last bits of a real value may differ from the framework's
+(docs/converting.md). Layers that read integers are not changed.
 """
 
 from __future__ import annotations
@@ -73,20 +76,22 @@ from bnn.program.precision import Precision
 Vector = NDArray[np.float64]
 #: Layers that act on each channel alone.
 _EACH = BatchNorm | Scale | Clip | Leaky | Sign | Quantize | MultiThreshold | MaxPool
-#: Bits of values in fixed point, of sums of them, and of the factors that make them.
+#: Bits of values in fixed point, of sums of such values, and of the factors in a rescale.
 _FIXED_BITS, _SUM_BITS, _FACTOR_BITS = 28, 30, 26
 #: Bits of sums of real weights.
 _FIXED_SUM_BITS = 29
 _UNQUANTIZED = "its weights are not quantized (no small integers times a scale)"
 #: Largest multiple of a unit that may become a factor of weights.
 _MAX_MULTIPLE = 1 << 12
-#: Most weights of a convolution that includes an average, and most positions of that average.
+#: Most weights of a convolution that includes an average; most positions of the average.
 _MAX_WEIGHTS, _MAX_TAPS = 1 << 24, 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
 class _Form:
-    """The real values of a layer as ``factor * base + offset``, where base is a quantized layer.
+    """A layer whose real values are an affine function of another layer's.
+
+    They are ``factor * x + offset``, where x are the real values of the quantized layer ``base``.
 
     Attributes:
         base: name of the quantized layer.
@@ -99,17 +104,17 @@ class _Form:
 
     @property
     def one_factor(self) -> float | None:
-        """The factor of all channels; None if they differ."""
+        """The factor, if all channels have the same; else None."""
         return float(self.factor[0]) if (self.factor == self.factor[0]).all() else None
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """Layers after :func:`reading_integers`.
+    """The result of :func:`reading_integers`.
 
     Attributes:
         layers: the layers in order.
-        approximate: a line for each layer that is not exact.
+        approximate: a line of text for each layer that is approximate; empty if all are exact.
     """
 
     layers: tuple[Layer, ...]
@@ -119,13 +124,19 @@ class Rewritten:
 def reading_integers(
     given: Input, lattice: Lattice, layers: Sequence[Layer], dtype: Any = np.float32
 ) -> Rewritten:
-    """Return ``layers``, rewritten where one reads an affine function of integers.
+    """Return ``layers``, in which every convolution and dense layer reads integers.
+
+    Layers that read an affine function of integers, or other real values, are rewritten as this
+    module says.
 
     Args:
         given: the network's input.
-        lattice: the real values of its integers.
-        layers: in order, as :class:`~bnn.network.network.Network` takes them.
+        lattice: the real values of the input's integers.
+        layers: the layers in order, as :class:`~bnn.network.network.Network` takes them.
         dtype: NumPy type of the network's arithmetic.
+
+    Raises:
+        NetworkError: weights are not quantized, and the layer cannot be put in fixed point.
     """
     _check_quantized(layers)
     walk = _Walk(given, lattice, dtype, {layer.name for layer in layers})
@@ -135,7 +146,7 @@ def reading_integers(
 
 
 def _check_quantized(layers: Sequence[Layer]) -> None:
-    """Refuse a network in which only weights that are not quantized occur."""
+    """Refuse a network with real weights in which nothing is quantized."""
     real = [layer for layer in layers if isinstance(layer, Conv2d | Linear) and is_real(layer)]
     quantized = any(
         isinstance(layer, Sign | Quantize | MultiThreshold)
@@ -153,7 +164,7 @@ def _is_average(layer: Weighted) -> bool:
 
 
 class _Walk:
-    """The layers so far, and for each its signal and, if it has one, its affine form."""
+    """The layers that were added so far, with signals, bounds and affine forms, by name."""
 
     def __init__(self, given: Input, lattice: Lattice, dtype: Any, names: set[str]) -> None:
         shape = given.shape if len(given.shape) == 3 else (1, 1, *given.shape)
@@ -174,13 +185,13 @@ class _Walk:
         self.last = ""
 
     def kept(self) -> tuple[Layer, ...]:
-        """Return the layers that the last one depends on, if anything was rewritten; else all."""
+        """Return all layers; if one was rewritten, only those that the last layer depends on."""
         if not self.changed:
             return tuple(self.layers.values())
         return used_layers(self.layers.values(), self.last)
 
     def layer(self, layer: Layer) -> None:
-        """Add ``layer``, rewritten if it must be."""
+        """Add ``layer``; if a sum in it would read real values, add rewritten layers instead."""
         self.last = layer.name
         if layer.source in self.joins and isinstance(layer, _EACH):
             return self._each_part(layer)
@@ -203,7 +214,7 @@ class _Walk:
         return self.put(layer)
 
     def put(self, layer: Layer) -> None:
-        """Add ``layer`` unchanged. If it does not fit, the network refuses it later."""
+        """Add ``layer`` unchanged. If its shapes do not fit, :class:`Network` refuses it later."""
         self.layers[layer.name] = layer
         try:
             self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
@@ -215,7 +226,7 @@ class _Walk:
             self.forms[layer.name] = form
 
     def _bound(self, layer: Layer) -> None:
-        """Note the bounds of the whole numbers of ``layer``, if it has whole numbers."""
+        """If ``layer`` is quantized, compute the bounds of its whole numbers and keep them."""
         if self.signals[layer.name].scale is not None:
             self.bounds[layer.name] = bounds_of(layer, self.bounds, self.signals)
 
@@ -253,7 +264,11 @@ class _Walk:
                 return None
 
     def _sums(self, layer: Weighted) -> _Form:
-        """Return the form of a layer with weights. Its base, the sums, is added when it is used."""
+        """Return the affine form of a layer with weights: a function of its integer sums.
+
+        The base of the form is a new layer that computes the sums only. It waits, and is added when
+        another layer reads it, see :meth:`_use`.
+        """
         base = self._unused(f"{layer.name}_sums")
         plain = replace(layer, name=base, scale=np.ones(1, np.float32), bias=None)
         self._offer(plain)
@@ -272,9 +287,10 @@ class _Walk:
         return _Form(base, factor, offset)
 
     def _flattened(self, layer: Flatten) -> Flatten | Scale | Clip:
-        """Return layers that flatten the integers of a real-valued map, then scale or clip them.
+        """Return a layer with the result of ``layer``; layers before it flatten integers.
 
-        A window of the program flattens a map, and it reads integers only.
+        A program can flatten integers only. So if ``layer`` flattens real values, the integers that
+        these depend on are flattened, and then scaled or clipped.
         """
         form, signal = self.forms.get(layer.source), self.signals.get(layer.source)
         if signal is None or signal.scale is not None or signal.shape[:2] == (1, 1):
@@ -292,13 +308,13 @@ class _Walk:
         return Scale(layer.name, factor, offset, self._use(flat.base))
 
     def _offer(self, layer: Layer) -> None:
-        """Keep ``layer`` in ``waiting``; :meth:`_use` adds it when another layer reads it."""
+        """Put ``layer`` into ``waiting``; :meth:`_use` adds it when another layer reads it."""
         self.waiting[layer.name] = layer
         self.signals[layer.name] = signal_of(layer, self.signals, self.dtype)
         self._bound(layer)
 
     def _use(self, base: str) -> str:
-        """Add the layer ``base`` and what it reads, if they still wait; return its name."""
+        """Return ``base``, after adding this layer and its sources if they are waiting."""
         layer = self.waiting.pop(base, None)
         if layer is not None:
             self._use(layer.source)
@@ -357,13 +373,16 @@ class _Walk:
         return self._composed(made) if isinstance(made, Conv2d) else made
 
     def _holds(self, layer: Weighted) -> bool:
-        """Whether 32 bits hold the sums of the integers that ``layer`` reads."""
+        """Whether every sum that ``layer`` can have fits in 32 bits."""
         rows = layer.weights.reshape(len(layer.weights), -1)
         least, most = dot_bounds(rows, None, *self.bounds[layer.source])
         return int(least.min()) >= -(1 << 31) and int(most.max()) < 1 << 31
 
     def _composed(self, layer: Conv2d) -> Conv2d:
-        """Return an average of a convolution's sums as one convolution with a larger kernel."""
+        """Return one convolution for ``layer`` and the convolution before it, if possible.
+
+        It is possible if ``layer`` is an average of the convolution's sums. Else return ``layer``.
+        """
         first = self.layers.get(layer.source)
         if (
             not isinstance(first, Conv2d)
@@ -417,7 +436,7 @@ class _Walk:
     # --- fixed point ------------------------------------------------------------------
 
     def _add_in_fixed_point(self, layer: Add) -> None:
-        """Add a sum of real values that have no common unit, in fixed point."""
+        """Add ``layer`` as a sum in fixed point; unchanged if this is not possible."""
         if layer.factors not in ((1.0, 1.0), (1.0, -1.0)):
             return self.put(layer)
         names = (layer.source, layer.other)
@@ -433,7 +452,7 @@ class _Walk:
         return self.put(replace(layer, source=one, other=two))
 
     def _in_fixed_point(self, layer: Weighted) -> Weighted:
-        """Return ``layer`` on its source in fixed point; ``layer`` if that is not possible."""
+        """Return ``layer``, reading its source in fixed point; unchanged if not possible."""
         reach = self._reach(layer.source)
         if reach is None or reach == 0.0:
             return layer
@@ -447,7 +466,7 @@ class _Walk:
         return replace(layer, source=source)
 
     def _reach(self, name: str) -> float | None:
-        """Return the largest magnitude of the real values of a layer; None if it is not known."""
+        """Return an upper bound of the magnitudes of a layer's real values; None if not known."""
         scale, form = self._scale(name), self.forms.get(name)
         if name in self.joins:
             parts = [self._reach(part) for part in self.joins[name]]
@@ -481,9 +500,9 @@ class _Walk:
                 return None
 
     def _fixed(self, name: str, bits: int) -> str | None:
-        """Return a layer with the values of ``name`` in fixed point, None if that is impossible.
+        """Add a layer with the real values of ``name`` in fixed point; return the layer's name.
 
-        ``bits``: fraction bits. The layer is added; its name is returned.
+        ``bits``: number of fraction bits. Return None if it is not possible.
         """
         scale, form = self._scale(name), self.forms.get(name)
         channels = self.signals[name].shape[2]
@@ -537,7 +556,7 @@ class _Walk:
     ) -> str | None:
         """Add a leaky ReLU in fixed point: ``slope * x + (1 - slope) * max(x, 0)``.
 
-        Returns the name of the sum, None if that is impossible.
+        Return the name of the layer that adds both; None if it is not possible.
         """
         channels = self.signals[name].shape[2]
         slope = np.broadcast_to(vector(layer.slope, np.float64), channels)
@@ -562,10 +581,10 @@ class _Walk:
         bits: int,
         ends: tuple[float, float] = (-np.inf, np.inf),
     ) -> str | None:
-        """Add ``factor * v + offset`` in fixed point; v are the whole numbers of ``source``.
+        """Add a layer with the real values ``factor * v + offset`` in fixed point; return its name.
 
-        ``ends``: real bounds to which the values are clipped. Returns the new layer's name, None
-        if the numbers are too large.
+        v are the whole numbers of ``source``. ``bits``: number of fraction bits. ``ends``: real
+        bounds to which the values are clipped. Return None if the numbers are too large.
         """
         by = factor * 2.0**bits
         shift = min(max(_FACTOR_BITS - _exponent(float(np.abs(by).max())), 0), 62)
@@ -600,9 +619,9 @@ class _Walk:
     # --- weights that are not quantized -----------------------------------------------
 
     def _real_sums(self, layer: Weighted) -> None:
-        """Add a layer of real weights as layers of short weights, which are summed in fixed point.
+        """Add a layer of real weights: several layers of short weights, summed in fixed point.
 
-        A wide average is added in the same way, with its own weights.
+        A wide average (:meth:`_is_wide_average`) is added in the same way, with unchanged weights.
         """
         if layer.source not in self.signals:
             return self.put(layer)
@@ -648,7 +667,11 @@ class _Walk:
         return None
 
     def _is_wide_average(self, layer: Weighted) -> bool:
-        """Return whether ``layer`` is an average whose sums need fixed point."""
+        """Return whether ``layer`` is an average that needs fixed point.
+
+        Its sums exceed 32 bits, or it reads real values without an affine form, such as clipped
+        values.
+        """
         if not _is_average(layer) or not (layer.weights[layer.weights != 0] == 1).all():
             return False
         if isinstance(layer, Conv2d) and any(layer.padding):
@@ -659,7 +682,10 @@ class _Walk:
         return source not in self.forms and bool(self._reach(source))
 
     def _read_by(self, layer: Weighted) -> _Form | None:
-        """Return the form of what a layer of real weights reads; None if it has no known bounds."""
+        """Return the affine form of the values that a layer of real weights reads.
+
+        Return None if the values have no known bounds, or the padding is not possible.
+        """
         source, padded = layer.source, isinstance(layer, Conv2d) and any(layer.padding)
         if isinstance(layer, Conv2d) and layer.pad_value:
             return None
@@ -685,9 +711,10 @@ class _Walk:
         return None if fixed is None else _Form(fixed, np.full(1, 2.0**-bits), np.zeros(1))
 
     def _halves(self, name: str) -> list[tuple[str, float]]:
-        """Split ``name`` into layers of at most 16 bits; return their names and factors.
+        """Split a layer into layers of at most 16 bits; return their (name, factor).
 
-        The values of ``name`` are the sum of the layers' integers, each times its factor.
+        The whole numbers of the layer ``name`` are the sum of the new layers' whole numbers, each
+        multiplied by its factor. A layer of at most 16 bits is returned itself, with factor 1.
         """
         low, high = self.bounds[name]
         bits = halves(low, high)
@@ -706,7 +733,7 @@ class _Walk:
     # --- channels side by side -------------------------------------------------------
 
     def _join(self, layer: Layer, one: str, two: str) -> None:
-        """Remember that ``layer`` has the channels of two layers, each with its own scale."""
+        """Add ``layer``, which joins the channels of two layers with different scales."""
         shapes = [self.signals[name].shape for name in (one, two) if name in self.signals]
         if len(shapes) != 2 or shapes[0][:2] != shapes[1][:2]:
             return self.put(layer)
@@ -717,7 +744,7 @@ class _Walk:
         return None
 
     def _each_part(self, layer: Any) -> None:
-        """Apply ``layer`` to both parts of what it reads, and put the results side by side."""
+        """Add ``layer`` for each part of the joined map that it reads, and join the results."""
         self.changed = True
         parts = self.joins[layer.source]
         first = self.signals[parts[0]].shape[2]
@@ -738,7 +765,7 @@ class _Walk:
 
 
 def _with_weights(layer: Weighted, name: str, source: str, weights: NDArray[np.int16]) -> Weighted:
-    """Return ``layer`` with other name, source and weights, and without scale and bias."""
+    """Return ``layer`` with the name, source and weights given, scale 1 and no bias."""
     ends = [int(weights.min()), int(weights.max())]
     return replace(
         layer,
@@ -752,14 +779,17 @@ def _with_weights(layer: Weighted, name: str, source: str, weights: NDArray[np.i
 
 
 def _holding(precision: Precision, weights: NDArray[Any]) -> Precision:
-    """Return ``precision``, or the narrowest one that has codes for ``weights``."""
+    """Return ``precision`` if it has codes for all ``weights``; else the narrowest that has."""
     if precision.allows(weights):
         return precision
     return tightest([int(weights.min()), int(weights.max())], two_values=False)
 
 
 def _multiples(factor: Vector) -> tuple[NDArray[np.int64], float] | None:
-    """Return small whole numbers and a unit whose product is ``factor`` exactly, or None."""
+    """Return small whole numbers and a unit; their products equal ``factor`` exactly.
+
+    Return None if there is no such unit.
+    """
     exact = [Fraction(float(value)) for value in factor]
     first = next(value for value in exact if value)
     ratios = [value / first for value in exact]
@@ -779,7 +809,7 @@ def _f64(values: Any) -> Vector:
 def bounds_of(
     layer: Layer, bounds: Mapping[str, tuple[int, int]], signals: Mapping[str, Signal]
 ) -> tuple[int, int]:
-    """Return the least and largest whole number of a quantized layer."""
+    """Return bounds of the whole numbers that a quantized layer can have."""
     if isinstance(layer, Sign | Quantize | MultiThreshold):
         return layer.base, layer.base + layer.step * layer.levels
     low, high = bounds[layer.source]
@@ -812,7 +842,7 @@ def bounds_of(
 
 
 def _exponent(value: float) -> int:
-    """Return the least e with ``value <= 2**e``."""
+    """Return the least whole number e with ``value <= 2**e``; 0 if ``value`` is 0."""
     return math.ceil(math.log2(value)) if value > 0 else 0
 
 
@@ -821,7 +851,7 @@ def _text(bits: int) -> str:
 
 
 def _of_channels(layer: Any, channels: slice, count: int) -> Any:
-    """Return ``layer`` with its parameters for ``channels`` only, of ``count`` in all."""
+    """Return ``layer`` with the parameters of ``channels`` only; it has ``count`` channels."""
     change = {}
     for what in ("gamma", "beta", "mean", "inv_std", "factor", "offset", "divisor", "slope"):
         value = np.asarray(getattr(layer, what, 0.0))
@@ -834,7 +864,7 @@ def _of_channels(layer: Any, channels: slice, count: int) -> Any:
 
 
 def _is_diagonal(weights: NDArray[Any]) -> bool:
-    """Return whether output i reads channel i only, for each i."""
+    """Return whether every output i has weights other than 0 for channel i only."""
     out, _, _, channels = weights.shape
     if out != channels:
         return False
@@ -844,9 +874,10 @@ def _is_diagonal(weights: NDArray[Any]) -> bool:
 
 
 def _product(first: Conv2d, second: Conv2d) -> NDArray[np.int16] | None:
-    """Return the weights of one convolution that equals ``first`` and then ``second``.
+    """Return the weights of one convolution that equals ``first`` followed by ``second``.
 
-    ``second`` must be diagonal. None if the weights would be too many or too large.
+    ``second`` must be diagonal (:func:`_is_diagonal`). Return None if the weights would be too many
+    or too large.
     """
     out, height, width, channels = first.weights.shape
     rows, columns = second.weights.shape[1:3]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A layer's result while a network is lowered."""
+"""What is known about a layer's result while a network is lowered."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from bnn.network.network import Integers, Lattice, MaxPool, Real, RealLayer, Sha
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """An integer edge of the program, and the real-valued layers still to be applied to it.
+    """A layer's result: an edge of the program, and layers that still follow the edge.
 
-    The edge holds integers q; the layer's whole numbers are ``v = step * q + base``, its
-    real values ``pending(scale * v)``.
+    The edge has integers q; they stand for the whole numbers ``v = step * q + base``. The pending
+    layers are applied to the real values ``scale * v``; the result is the layer's real values.
 
     Attributes:
         edge: name of the edge.
         shape: shape of the edge.
         low, high: bounds of q.
-        step, base: int64 (channels,), step not zero.
+        step, base: int64 (channels,); step is not zero.
         scale: real, (1,) or (channels,).
-        pending: real-valued layers and max pools after it, in order.
-        reals: for the input edge: the lattice with the real values of its integers, and the
-            lowest integer; else None, and the real values are ``scale * v``.
-        is_codes: whether q are integers of an activation or the input, which a window or dot can
-            read.
-        is_owned: whether the edge is the input or that of a dot, and no other layer reads it, so
-            that it may still be changed (rows negated, a table replaced).
+        pending: real-valued layers and max pools that follow the edge, in order, and are not in the
+            program yet.
+        reals: for the edge of the input, the lattice with the real values of its integers, and its
+            lowest integer. None for other edges: their real values are ``scale * v``.
+        is_codes: whether the edge comes from an activation or the input, so that a window or dot
+            can read it.
+        is_owned: whether the edge is the input or a dot, and no other layer reads it, so that it
+            may still be changed: rows of the dot are negated, or the input's table is replaced.
     """
 
     edge: str
@@ -48,12 +49,12 @@ class Carried:
     is_owned: bool = False
 
     def then(self, layer: RealLayer | MaxPool) -> Carried:
-        """Return a copy with one more pending layer."""
+        """Return a copy with ``layer`` after the pending layers."""
         return replace(self, pending=(*self.pending, layer))
 
     @property
     def pools(self) -> tuple[MaxPool, ...]:
-        """Max pools among the pending layers."""
+        """The max pools among the pending layers, in order."""
         return tuple(layer for layer in self.pending if isinstance(layer, MaxPool))
 
     def without_pools(self) -> Carried:
@@ -62,10 +63,12 @@ class Carried:
         return replace(self, pending=kept)
 
     def real(self, q: Integers) -> Real:
-        """Return the real values of the integers ``q`` (n, channels), without pools.
+        """Return the real values (n, channels) that the pending layers make of the integers ``q``.
+
+        Max pools are skipped. ``q`` has the shape (n, channels).
 
         Raises:
-            NetworkError: they overflow the arithmetic.
+            NetworkError: a value is infinite or NaN in the network's arithmetic.
         """
         dtype: Any = self.scale.dtype.type
         with np.errstate(all="ignore"):
@@ -84,7 +87,11 @@ class Carried:
         return lattice.real(q, lowest, dtype)
 
     def directions(self) -> list[Integers]:
-        """Return the signs (channels,) of the slopes before, between and after the max pools."""
+        """Return where the pending layers rise (+1) or fall (-1): int64 (channels,) each.
+
+        The list has one array for the layers before the first max pool, one for the layers between
+        each two max pools, and one for the layers after the last.
+        """
         dtype: Any = self.scale.dtype.type
         parts = [np.sign(self.step) * np.where(vector(self.scale, dtype) < 0, -1, 1)]
         for layer in self.pending:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Choose the integers that stand for the values of an activation on an edge of the program."""
+"""Choose the integers that an activation's edge has for the activation's values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bnn.program.precision import BIPOLAR, INT, UINT, Precision
 
 @dataclass(frozen=True)
 class Coding:
-    """The integers ``q = base + step * level`` of a threshold, and the whole number of each.
+    """The integers ``q = base + step * level`` of a threshold, and what they stand for.
 
     Attributes:
         precision: precision of q.
         base, step: base and step of the threshold.
-        unit, shift: the activation's whole number is ``v = unit * q + shift``.
+        unit, shift: q stands for the activation's whole number ``v = unit * q + shift``.
     """
 
     precision: Precision
@@ -30,14 +30,14 @@ class Coding:
 
 
 def coding(layer: Activation, pads: Iterable[int]) -> Coding:
-    """Return the integers for the whole numbers of ``layer``, and for the pad values ``pads``.
+    """Return which integers stand for the whole numbers of ``layer`` and the pad values ``pads``.
 
-    The first of these that is possible: the whole numbers themselves in 8 bits, the level numbers
-    in 8 bits, the whole numbers in 16 bits, the level numbers in 16 bits. The hardware takes only
-    8 bits.
+    It is the first of these that is possible: the whole numbers themselves in 8 bits, the numbers
+    of the levels (from 0) in 8 bits, the whole numbers in 16 bits, the numbers of the levels in 16
+    bits. The hardware takes 8 bits only.
 
     Raises:
-        NetworkError: a pad value has no integer, or 16 bits are too few.
+        NetworkError: 16 bits are too few, or a pad value is between two levels.
     """
     pads = list(pads)
     top = layer.base + layer.step * layer.levels
@@ -59,7 +59,10 @@ def coding(layer: Activation, pads: Iterable[int]) -> Coding:
 
 
 def _levels(layer: Activation, pads: list[int]) -> Coding | None:
-    """Return the coding with level numbers as integers; None if a pad value is between two."""
+    """Return the coding whose integers are the numbers of the levels, from 0.
+
+    Return None if a pad value is between two levels.
+    """
     counts = [0, layer.levels]
     for pad in pads:
         count, rest = divmod(pad - layer.base, layer.step)
@@ -70,9 +73,9 @@ def _levels(layer: Activation, pads: list[int]) -> Coding | None:
 
 
 def tightest(values: list[int], two_values: bool) -> Precision:
-    """Return the narrowest precision for the range of ``values``.
+    """Return the narrowest precision that has all integers from min to max of ``values``.
 
-    ``two_values``: only ``values`` occur, so that -1 and +1 are bipolar.
+    ``two_values``: no other integers than ``values`` occur; then -1 and +1 are ``bipolar``.
     """
     if two_values and set(values) == {-1, 1}:
         return BIPOLAR
@@ -84,5 +87,5 @@ def tightest(values: list[int], two_values: bool) -> Precision:
 
 
 def signed_bits(low: int, high: int) -> int:
-    """Return the width of the two's complement integers that hold ``low`` to ``high``."""
+    """Return how many bits two's complement needs for ``low`` to ``high``."""
     return max((low if low >= 0 else ~low).bit_length(), high.bit_length()) + 1

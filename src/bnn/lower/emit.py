@@ -32,11 +32,11 @@ from bnn.program.precision import INT, Precision
 
 
 class Emitter:
-    """Operations emitted so far.
+    """The operations that were emitted so far.
 
     Attributes:
         ops: name -> operation, in order.
-        names: layer name -> operation name: the layer's name as a unique identifier.
+        names: name of each layer -> name of its operation, which is a unique identifier.
     """
 
     def __init__(self, network: Network) -> None:
@@ -47,12 +47,12 @@ class Emitter:
         self._read: dict[str, tuple[int, int]] = {}  # bounds of what each dot reads
 
     def put(self, op: Op) -> str:
-        """Emit ``op``, or replace the operation of its name. Returns the name."""
+        """Emit ``op``, or replace the operation that has its name; return the name."""
         self.ops[op.name] = op
         return op.name
 
     def unused(self, name: str) -> str:
-        """Return ``name``, with a number appended if it is taken."""
+        """Return ``name``; if an operation has it, ``name`` with a number, such as ``sum_2``."""
         first = name
         while name in self.ops or name in self._taken or name == INPUT:
             self._numbers[first] = self._numbers.get(first, 1) + 1
@@ -60,9 +60,9 @@ class Emitter:
         return name
 
     def dot(self, op: Dot, low: int, high: int) -> tuple[int, int]:
-        """Emit or replace a dot, with the narrowest accumulator; returns bounds of its sums.
+        """Emit or replace a dot, with the narrowest accumulator; return bounds of its sums.
 
-        ``low`` and ``high`` are bounds of the edge that it reads.
+        ``low`` and ``high`` are bounds of the edge that the dot reads.
         """
         lows, highs = dot_bounds(op.weights, op.bias, low, high)
         bounds = int(lows.min()), int(highs.max())
@@ -87,11 +87,14 @@ class Emitter:
         assert_never(op)
 
     def is_own_dot(self, source: Carried) -> bool:
-        """Whether the edge under ``source`` is a dot that no other layer reads."""
+        """Whether the edge of ``source`` is a dot that no other layer reads."""
         return source.is_owned and isinstance(self.ops.get(source.edge), Dot)
 
     def own_dot(self, source: Carried) -> Carried:
-        """Return ``source`` on a dot of its own: a copy, if other layers read the dot too."""
+        """Return ``source`` with a dot that no other layer reads; emit a copy of the dot if needed.
+
+        If the edge of ``source`` is not a dot, return ``source`` unchanged.
+        """
         op = self.ops.get(source.edge)
         if source.is_owned or not isinstance(op, Dot):
             return source
@@ -100,16 +103,21 @@ class Emitter:
         return replace(source, edge=name, is_owned=True)
 
     def negatable(self, source: Carried) -> Mask:
-        """Return rows (bool) of the dot under ``source`` whose negation needs no wider weights."""
+        """Return (bool) which rows can be negated without wider weights.
+
+        The rows are those of the dot of ``source``. If it is not a dot, or other layers read it,
+        all are False.
+        """
         op = self.ops.get(source.edge)
         if not source.is_owned or not isinstance(op, Dot):
             return np.zeros(source.shape[2], bool)
         return np.array([op.precision.allows(-row) for row in op.weights.astype(np.int64)])
 
     def negated(self, source: Carried, rows: Mask) -> Carried:
-        """Negate the dot's ``rows`` (bool), and return ``source`` with its step negated to match.
+        """Negate ``rows`` (bool) of the dot of ``source``; return ``source`` with the new signs.
 
-        The weights' precision grows where it must.
+        The step of these rows is negated too, so the whole numbers do not change. The precision of
+        the weights becomes wider if it must.
         """
         if not rows.any():
             return source
@@ -125,7 +133,11 @@ class Emitter:
         return replace(source, low=low, high=high, step=source.step * signs)
 
     def with_base_as_bias(self, scores: Carried) -> Carried:
-        """Return ``scores`` with base 0 after adding the base to their dot as bias, if possible."""
+        """Move the base of ``scores`` into the bias of their dot; return ``scores`` with base 0.
+
+        If this is not possible, return ``scores`` unchanged: they are not sums of a dot of their
+        own, or a step is not 1.
+        """
         op = self.ops.get(scores.edge)
         is_plain = isinstance(op, Dot) and scores.is_owned and (scores.step == 1).all()
         if not is_plain or not scores.base.any():
@@ -135,7 +147,10 @@ class Emitter:
         return replace(scores, low=low, high=high, base=np.zeros_like(scores.base))
 
     def pool(self, layer: MaxPool, source: Carried, shape: Shape) -> Carried:
-        """Emit a max pool of the edge under ``source``; its result has ``shape``."""
+        """Emit a max pool of the edge of ``source``; return ``source`` with the new edge.
+
+        ``shape``: shape of the new edge.
+        """
         name = self.names[layer.name]
         name = self.unused(name) if name in self.ops else name
         self.put(Pool(name, source.edge, layer.kernel, layer.stride, layer.padding))

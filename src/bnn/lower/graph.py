@@ -51,12 +51,12 @@ from bnn.program.program import Program
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """A program, and which of its edges holds which layer's whole numbers.
+    """A program, and which of its edges has the whole numbers of which layer.
 
     Attributes:
         program: the program.
-        carried: layer name -> its edge, for each quantized layer that has an edge in the program:
-            the layer's whole numbers are ``step * q + base`` for the edge's integers q.
+        carried: name of each quantized layer that has an edge in the program -> this edge: the
+            layer's whole numbers are ``step * q + base`` for the edge's integers q.
     """
 
     program: Program
@@ -64,12 +64,18 @@ class Lowered:
 
 
 def trace(network: Network) -> Lowered:
-    """Lower ``network``, and return which edge holds which layer; see :func:`bnn.lower.lower`."""
+    """Lower ``network``; return the program, and which edge belongs to which layer.
+
+    Errors are those of :func:`bnn.lower.lower`.
+    """
     return _Walk(network).finish()
 
 
 class _Walk:
-    """Lowers the layers in order, with one rule for each kind; ``carried`` has their results."""
+    """Lowers the layers in order, with one rule for each kind of layer.
+
+    ``carried`` has the result of each layer that was lowered, by name.
+    """
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -120,7 +126,7 @@ class _Walk:
         assert_never(layer)
 
     def _shared(self, layer: Layer, made: Carried) -> Carried:
-        """Return ``made``, marked as not owned if several layers read it."""
+        """Return ``made``, not owned any more if several layers read ``layer``."""
         return replace(made, is_owned=made.is_owned and len(self.readers[layer.name]) <= 1)
 
     def _shape(self, layer: Layer) -> Shape:
@@ -129,7 +135,7 @@ class _Walk:
     # --- input and padding -----------------------------------------------------------
 
     def _input(self) -> Input:
-        """Return the network's input; a picture's precision grows if a pad value needs it."""
+        """Return the program's input: the network's, with a precision that has all pad values."""
         given, lattice = self.network.input, self.network.lattice
         pads = [_code(INPUT, pad, lattice.step, lattice.base) for pad in self._pads(INPUT)]
         if not isinstance(given, PictureInput) or all(map(given.precision.allows, pads)):
@@ -154,7 +160,10 @@ class _Walk:
         )
 
     def _pads(self, name: str) -> set[int]:
-        """Return the pad values (whole numbers v) that readers of the layer ``name`` need."""
+        """Return the pad values (whole numbers v) of convolutions that read the layer ``name``.
+
+        They may read it directly or after max pools and concatenations.
+        """
         pads: set[int] = set()
         for reader in self.readers[name]:
             match reader:
@@ -176,7 +185,11 @@ class _Walk:
     # --- sums ------------------------------------------------------------------------
 
     def _codes(self, layer: Layer, source: Carried) -> Carried:
-        """Return ``source`` after its pools, as integers that a window or dot can read."""
+        """Return ``source`` after emitting its max pools: integers that a dot can read.
+
+        Raises:
+            NetworkError: the layer ``layer`` reads real values.
+        """
         pooled = self._pooled(source)
         if pooled.pending:
             raise NetworkError(f"{layer.name}: reads real values; put an activation before it")
@@ -214,7 +227,11 @@ class _Walk:
         return self._shared(layer, made)
 
     def _window(self, layer: Conv2d, source: Carried) -> tuple[str, int, int]:
-        """Return the edge that the dot reads, and its bounds: patches, except for 1x1 kernels."""
+        """Return the edge that the dot of ``layer`` reads, and the bounds of this edge.
+
+        A window is emitted for the patches. A 1x1 kernel with stride 1 without padding needs no
+        window: then the edge is that of ``source``.
+        """
         kernel = (int(layer.weights.shape[1]), int(layer.weights.shape[2]))
         low, high = source.low, source.high
         if (kernel, layer.stride) == ((1, 1), (1, 1)) and not any(layer.padding):
@@ -247,9 +264,10 @@ class _Walk:
         return levels
 
     def _into_table(self, layer: Activation, source: Carried, code: Coding) -> Carried | None:
-        """Make the activation part of the picture's table; None if it is not possible.
+        """Put the activation into the table of the picture input; return its result.
 
-        It is possible if all channels get the same values and nothing else reads the input.
+        Return None if this is not possible: another layer reads the input, a max pool is before the
+        activation, or channels have different values.
         """
         given = self.input
         is_whole = source.edge == INPUT and source.is_owned and not source.pools
@@ -273,7 +291,10 @@ class _Walk:
         )
 
     def _threshold(self, layer: Activation, source: Carried, code: Coding, mirror: Mask) -> Carried:
-        """Return the threshold; in channels with ``mirror``, its levels are counted downwards."""
+        """Emit the threshold of ``layer`` and return its result.
+
+        In channels with ``mirror`` (bool), levels are counted downwards from the highest.
+        """
         rises = np.prod(source.directions(), axis=0) * np.where(mirror, -1, 1)
         negate = (rises < 0) & self.emit.negatable(source)
         source = self.emit.negated(source, negate)
@@ -306,13 +327,20 @@ class _Walk:
         )
 
     def _can_mirror(self, layer: Activation) -> bool:
-        """Whether every reader can negate its weights for channels whose values are mirrored."""
+        """Whether the levels of ``layer`` may be counted downwards: all readers can undo it.
+
+        A reader does this by negating its weights for these channels.
+        """
         symmetric = 2 * layer.base + layer.step * layer.levels == 0
         readers = self._past_flattening(layer.name)
         return bool(readers) and all(self._can_undo(reader, symmetric) for reader in readers)
 
     def _can_undo(self, reader: Layer, symmetric: bool) -> bool:
-        """Whether ``reader`` can negate its weights, and its pad value stays the same."""
+        """Whether ``reader`` can undo mirrored levels by negating weights.
+
+        Its padding must not change: ``symmetric`` levels, which are the same after mirroring, and
+        pad value 0, or no padding.
+        """
         match reader:
             case Conv2d():
                 pads_zero = symmetric and reader.pad_value == 0
@@ -328,7 +356,7 @@ class _Walk:
         assert_never(reader)
 
     def _past_flattening(self, name: str) -> list[Layer]:
-        """Return the layers that read the layer ``name``, directly or after flattening."""
+        """Return the layers that read the layer ``name``, directly or after a flattening."""
         found: list[Layer] = []
         for reader in self.readers[name]:
             flat = isinstance(reader, Flatten)
@@ -336,7 +364,10 @@ class _Walk:
         return found
 
     def _pool_sums(self, source: Carried, negate: Mask) -> Carried:
-        """Pool the sums of a dot, after negating its rows ``negate`` (bool)."""
+        """Emit the max pools of ``source`` on the sums of its dot; return their result.
+
+        The rows ``negate`` (bool) of the dot are negated before.
+        """
         source = self.emit.own_dot(source) if negate.any() else source
         if negate.any() and not self.emit.is_own_dot(source):
             raise NetworkError(
@@ -350,7 +381,11 @@ class _Walk:
         return replace(pooled, is_owned=False)
 
     def _pooled(self, source: Carried) -> Carried:
-        """Return ``source`` with its pending pools done, for a reader of whole numbers."""
+        """Return ``source`` after emitting its pending max pools, for a layer that reads integers.
+
+        Raises:
+            NetworkError: a real-valued layer is pending together with the max pools.
+        """
         if not source.pools:
             return source
         if len(source.pending) > len(source.pools):
@@ -381,7 +416,10 @@ class _Walk:
         return Carried(edge, one.shape, low, high, steps[0], base, scale)
 
     def _multiplied(self, name: str, source: Carried, by: Integers) -> Carried:
-        """Return ``source`` with its integers multiplied, channel by channel."""
+        """Emit a rescale that multiplies the integers of ``source`` by ``by`` (channels,).
+
+        Return the result; if all of ``by`` are 1, return ``source``.
+        """
         if (by == 1).all():
             return source
         ends = np.outer([source.low, source.high], by)
@@ -391,7 +429,10 @@ class _Walk:
         return replace(source, edge=self.emit.put(op), low=low, high=high, is_owned=False)
 
     def _fixed(self, layer: FixedPoint, source: Carried) -> Carried:
-        """Emit ``layer``, which multiplies ``v = step * q + base``, as a rescale of q."""
+        """Emit a rescale of the integers q of ``source`` that computes ``layer``.
+
+        ``layer`` is defined for the whole numbers ``step * q + base``.
+        """
         source = self._pooled(source)
         by = replace(
             layer,
@@ -452,7 +493,7 @@ def _is_negatable(layer: Weighted) -> bool:
 
 
 def _code(name: str, pad: int, step: int, base: int) -> int:
-    """Return the integer q that means the whole number ``pad = step * q + base``."""
+    """Return the integer q for which ``step * q + base`` is ``pad``; NetworkError if none is."""
     code, rest = divmod(pad - base, step)
     if rest:
         raise NetworkError(f"{name}: the next convolution's pad value must be one of its values")

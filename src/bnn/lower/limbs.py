@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbers of many bits as sums of shorter ones, as operations take them.
+"""Split numbers of many bits into sums of shorter numbers, which operations can take.
 
-Weights that are not quantized have 24 bits. A layer of them is a few layers of short weights, whose
-sums are put together in fixed point (:mod:`bnn.lower.affine`).
+Weights that are not quantized have 24 bits. A layer with such weights becomes a few layers with
+short weights; their sums are added in fixed point (:mod:`bnn.lower.affine`).
 """
 
 from __future__ import annotations
@@ -14,24 +14,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bits of accumulators, without the sign, and of a part of a weight.
+#: Bits of accumulators, without the sign; most bits of a part of a weight.
 SUM_BITS, PART_BITS = 30, 14
-#: With fewer, there would be too many parts.
+#: Fewest bits of a part: with fewer bits, there would be too many parts.
 MIN_PART_BITS = 4
-#: Of whole weights, without their sign.
+#: Bits of weights that are not split, without the sign.
 WEIGHT_BITS = 23
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part of weights: ``factor[row] * integers`` is summed with the other parts."""
+    """A part of real weights, which are the sum of ``factor[row] * integers[row]`` of all parts.
+
+    Attributes:
+        integers: int16, the shape of the weights.
+        factor: float64 (out,).
+    """
 
     integers: NDArray[np.int16]
     factor: NDArray[np.float64]
 
 
 def parts(real: NDArray[np.float64], largest: int) -> list[Part] | None:
-    """Return parts of real weights (out, ...), the largest first; None if there are too many.
+    """Return the parts of real weights (out, ...), with falling factors.
+
+    Return None if the parts would have too few bits, so that there would be too many parts.
 
     Args:
         real: the weights, float64.
@@ -59,12 +66,15 @@ def _bits(value: int) -> int:
 
 
 def halves(least: int, most: int) -> int:
-    """Return how many low bits to split from values between the bounds; 0 if 16 bits hold them."""
+    """Return how many low bits to split off from integers from ``least`` to ``most``.
+
+    Return 0 if the integers fit in 16 bits.
+    """
     largest = max(abs(least), abs(most))
     return 0 if largest < 1 << 15 else (largest.bit_length() + 1) // 2
 
 
 def whole_weights(real: NDArray[Any], scale: Any) -> NDArray[np.float64]:
-    """Return the weights times the scale of their rows, float64."""
+    """Return the weights, each multiplied by the scale of its row, float64."""
     rows = np.asarray(scale, np.float64).reshape(-1, *[1] * (real.ndim - 1))
     return np.asarray(real.astype(np.float64) * rows)

@@ -14,13 +14,14 @@ from bnn.network.network import Mask
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Where the pools between a sum and its activation go.
+    """Where the program has the max pools that are between a sum and its activation.
 
     Attributes:
-        pool_first: pool the sums, before the threshold; else the levels, after it.
-        negate: bool (channels,), rows of the sum to negate before they are pooled.
-        mirror: bool (channels,), channels whose levels are counted downwards, so that the
-            maximum of what is pooled is the minimum of the levels.
+        pool_first: True: the sums are pooled, before the threshold; False: the levels are pooled,
+            after the threshold.
+        negate: bool (channels,), rows of the sums to negate before they are pooled.
+        mirror: bool (channels,), channels whose levels are counted downwards, so that the maximum
+            of the mirrored levels is the minimum of the levels.
     """
 
     pool_first: bool
@@ -29,12 +30,15 @@ class Plan:
 
 
 def plan(name: str, source: Carried, can_mirror: bool) -> Plan:
-    """Return where to pool in ``source``; the activation ``name`` follows its pending layers.
+    """Return where to pool for the activation ``name``, which follows ``source``.
 
-    After the pool, values rise with the pooled ones in some channels and fall in others
-    (a negative batch norm scale). Where they rise, the level of the maximum is the
-    maximum of the levels: pool the levels. Where they fall, it is the minimum of the
-    levels: mirror the levels if the readers allow it, else pool the sums.
+    Between the last max pool and the activation, layers can rise or fall, channel by channel; they
+    fall if a batch norm has a negative scale. If they rise, the level of the maximum is the maximum
+    of the levels: pool the levels. If they fall, it is the minimum of the levels: mirror the levels
+    if the readers can undo that (``can_mirror``), else pool the sums.
+
+    Raises:
+        NetworkError: layers between two max pools fall.
     """
     first, *between_and_last = source.directions()
     none = np.zeros(source.shape[2], bool)
@@ -43,8 +47,8 @@ def plan(name: str, source: Carried, can_mirror: bool) -> Plan:
     *between, last = between_and_last
     if any((part < 0).any() for part in between):
         raise NetworkError(
-            f"{name}: a falling layer is between two max pools before it (a batch norm or scale "
-            "with a negative factor); that cannot be expressed"
+            f"{name}: a batch norm or scale with a negative factor is between two max pools "
+            f"before {name}; a program cannot express that"
         )
     falls = last < 0
     if can_mirror or not falls.any():

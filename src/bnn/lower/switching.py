@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where a monotone function of an integer switches from level to level."""
+"""Find the switching points of an activation: where a function takes its next level."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bnn.network.network import Integers
 #: Points at which monotonicity is checked before the bisection.
 PROBES = 65
 
-#: Evaluations that a bisection takes for a level, about.
+#: About how many evaluations a bisection takes per level.
 _BISECTIONS = 8
-#: Values that are computed at a time, and those of a table, to bound memory.
+#: Most values that are computed at a time, and most values of a table, to bound memory.
 _PIECE, _TABLE = 1 << 20, 1 << 24
 
 LevelFunction = Callable[[Integers], Integers]
@@ -24,21 +24,23 @@ LevelFunction = Callable[[Integers], Integers]
 def switching_points(
     name: str, level: LevelFunction, levels: int, low: int, high: int, rises: Integers
 ) -> Integers:
-    """Smallest t at which each level is reached, for ``t = rises * q``, ``low <= q <= high``.
+    """Return the smallest t at which each level from 1 to ``levels`` is reached.
+
+    Here ``t = rises * q``, so that levels rise with t in every channel.
 
     Args:
         name: name of the layer, for messages.
-        level: integers q (n, channels) to levels (n, channels), 0 to ``levels``.
-        levels: number of thresholds per channel.
+        level: function from integers q (n, channels) to levels (n, channels), 0 to ``levels``.
+        levels: number of levels above 0, so of thresholds per channel.
         low, high: proved bounds of q.
-        rises: (channels,), +1 where level rises with q, -1 where it falls.
+        rises: (channels,), +1 if level rises with q, -1 if it falls.
 
     Returns:
-        int64 (channels, levels), ascending along levels. A level that is always reached
-        has the smallest t; one that is never reached, the largest plus one.
+        int64 (channels, levels), ascending along levels. If a level is reached for every q, the
+        result is the smallest t; if it is not reached for any q, the largest t plus one.
 
     Raises:
-        NetworkError: level is not monotone, so it cannot be expressed as thresholds.
+        NetworkError: ``level`` is not monotone, so thresholds cannot express it.
     """
     least = np.where(rises > 0, low, -high)
     most = np.where(rises > 0, high, -low)
@@ -57,7 +59,10 @@ def switching_points(
 def _bisected(
     level: LevelFunction, levels: Integers, least: Integers, most: Integers, rises: Integers
 ) -> Integers:
-    """Return the points of ``levels`` (n,), for all channels at once, by bisection."""
+    """Return the switching points (channels, n) of ``levels`` (n,), found by bisection.
+
+    ``least`` and ``most`` are bounds of t, (channels,).
+    """
     wanted = levels[:, None]
     first = np.broadcast_to(least, (levels.size, least.size)).copy()
     last = np.broadcast_to(most + 1, first.shape).copy()
@@ -73,7 +78,10 @@ def _bisected(
 def _looked_up(
     name: str, level: LevelFunction, levels: int, least: Integers, width: int, rises: Integers
 ) -> Integers:
-    """Return the points of an activation with many levels, from the level of every integer."""
+    """Return the switching points of all levels, from a table of the level of every integer.
+
+    For an activation with many levels, this takes fewer evaluations than bisection.
+    """
     piece = max(1, _PIECE // rises.size)
     starts = [np.arange(at, min(at + piece, width))[:, None] for at in range(0, width, piece)]
     table = np.concatenate([level(rises * (least + start)) for start in starts])

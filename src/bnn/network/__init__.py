@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What was trained: layers, quantizers, topologies, and the float forward that defines them."""
+"""What was trained: layers, quantizers, topologies, and the forward pass that defines results."""

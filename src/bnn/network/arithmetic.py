@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Arithmetic of real-valued layers, operation by operation. Lowering preserves it exactly.
 
-Every function computes in the dtype that it is given, float32 or float64, in the order
-written here; nothing is fused or reordered.
+:func:`real_layer` and :func:`accumulator_scale` compute in a given dtype, float32 or float64, and
+in the order that is written here; no operations are fused or reordered.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bnn.network.layers import (
 
 
 def real_layer(layer: RealLayer, x: Real) -> Real:
-    """Return the result of ``layer`` on ``x`` (..., channels), in the dtype of ``x``."""
+    """Return the result of ``layer`` for ``x`` (..., channels), computed in the dtype of ``x``."""
     dtype = x.dtype.type
     match layer:
         case Scale():
@@ -60,7 +60,7 @@ def _batch_norm(layer: BatchNorm, x: Real) -> Real:
 
 
 def slope(layer: BatchNorm | Scale) -> Real:
-    """Return the factor of an affine layer, float64, (1,) or (channels,)."""
+    """Return the factor by which an affine layer multiplies, float64, (1,) or (channels,)."""
     match layer:
         case Scale():
             return vector(layer.factor, np.float64) / vector(layer.divisor, np.float64)
@@ -70,7 +70,10 @@ def slope(layer: BatchNorm | Scale) -> Real:
 
 
 def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
-    """Return +1 where ``layer`` rises (or is constant), -1 where it falls; (1,) or (channels,)."""
+    """Return the direction of ``layer`` per channel, int64, (1,) or (channels,).
+
+    It is +1 if the result rises with the input or is constant, -1 if it falls.
+    """
     match layer:
         case Scale():
             slopes = [layer.factor, layer.divisor]
@@ -87,9 +90,9 @@ def direction(layer: RealLayer, dtype: Any) -> NDArray[np.int64]:
 
 
 def accumulator_scale(layer: Weighted, source_scale: float, dtype: Any) -> Real:
-    """Return the scale of the integer sums of ``layer``: the real value of a sum of 1.
+    """Return the scale of the integer sums of ``layer``: the real value of the sum 1.
 
-    Shape (1,) or (out channels,), in ``dtype``.
+    It has the dtype ``dtype`` and the shape (1,) or (out channels,).
     """
     scale: Real = vector(layer.scale, dtype) * dtype(source_scale)
     return scale
@@ -97,19 +100,22 @@ def accumulator_scale(layer: Weighted, source_scale: float, dtype: Any) -> Real:
 
 @dataclass(frozen=True)
 class Units:
-    """Two scales as multiples of one unit: ``one * unit`` and ``two * unit``, exactly."""
+    """Two scales as multiples of one unit: they are exactly ``one * unit`` and ``two * unit``."""
 
     one: int
     two: int
     unit: float
 
 
-#: Multiples up to here are small: sums stay within 32 bits.
+#: Largest multiple that is used: with it, sums fit in 32 bits.
 MAX_MULTIPLE = 1 << 20
 
 
 def units(one: float, two: float) -> Units | None:
-    """Return two scales (not zero) as multiples of a positive unit; None if these are too large."""
+    """Return the scales ``one`` and ``two``, not zero, as multiples of a positive unit.
+
+    Return None if a multiple would exceed :data:`MAX_MULTIPLE`.
+    """
     ratio = Fraction(one) / Fraction(two)
     if max(abs(ratio.numerator), ratio.denominator) > MAX_MULTIPLE:
         return None
@@ -126,6 +132,8 @@ def vector(values: ArrayLike, dtype: Any) -> Real:
 
 def whole_pad(layer: Conv2d, source_scale: float) -> int:
     """Return the whole number whose real value is the pad value of ``layer``.
+
+    ``source_scale``: scale of the map that the layer reads.
 
     Raises:
         NetworkError: the pad value is not a multiple of ``source_scale``.

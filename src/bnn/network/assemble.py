@@ -22,7 +22,12 @@ Order = Literal["centered", "scaled", "folded"]
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Real weights, (out, kernel height, kernel width, in) or (units, inputs), and bias."""
+    """Real weights and bias of a layer.
+
+    Attributes:
+        weights: (out, kernel height, kernel width, in) or (units, inputs).
+        bias: (out,) or (units,); None for zeros.
+    """
 
     weights: NDArray[Any]
     bias: NDArray[Any] | None = None
@@ -30,7 +35,7 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Batch norm parameters, of shape (1,) or (channels,)."""
+    """Parameters of a batch norm, each of shape (1,) or (channels,)."""
 
     gamma: NDArray[Any]
     beta: NDArray[Any]
@@ -47,19 +52,19 @@ def assemble(
     order: Order = "scaled",
     arithmetic: Literal["float32", "float64"] = "float32",
 ) -> Network:
-    """Return the network of ``topology`` with ``parameters``, quantized as it says.
+    """Return the network of ``topology`` with ``parameters``; weights are quantized.
 
-    Layers are called ``conv0``, ``norm0``, ``act0`` and so on, numbered by the layer
-    with weights that they belong to; the flattening is ``flatten``.
+    Layers are called ``conv0``, ``norm0``, ``act0``, ``conv1`` and so on: the number counts layers
+    with weights, and the layers after them have the same number. The flattening is ``flatten``.
 
     Args:
-        topology: the stack.
+        topology: the layers without values.
         parameters: values of each layer with parameters (conv, dense, norm), in order.
-        order: order of the operations, see :class:`~bnn.network.layers.BatchNorm`.
+        order: order of the operations of batch norms, see :class:`~bnn.network.layers.BatchNorm`.
         arithmetic: dtype of the real values, see :class:`~bnn.network.network.Network`.
 
     Raises:
-        NetworkError: shapes do not fit, or values are not finite; names the layer.
+        NetworkError: shapes do not fit, or values are not finite; the message names the layer.
     """
     given, lattice = encoded_input(topology.input, topology.encoding)
     layers = tuple(_layers(topology, iter(parameters), order))
@@ -106,7 +111,7 @@ def _norm(name: str, given: Statistics, order: Order) -> BatchNorm:
 def random_parameters(topology: Topology, rng: np.random.Generator) -> list[Parameters]:
     """Return random float32 parameters of ``topology``, for tests, plans and benchmarks.
 
-    Negative and zero gammas occur.
+    Some gammas are negative, and some are 0.
     """
     found: list[Parameters] = []
     spread = 1.0

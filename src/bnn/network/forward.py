@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Slow, plain forward pass of a trained network, in its declared arithmetic.
+"""Forward pass of a trained network in its declared arithmetic; slow and simple.
 
-Lowering must preserve its results. It shares no code with lowering: whole
-numbers are multiplied and summed exactly, real values go through the layers one by one.
+Lowering must preserve the results of this pass. Both share no code except the arithmetic of single
+layers (:mod:`bnn.network.arithmetic`). Whole numbers are multiplied and summed exactly; real values
+go through the layers one by one.
 """
 
 from __future__ import annotations
@@ -46,7 +47,12 @@ from bnn.program.semantics import rescale
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A layer's result (N, height, width, channels): real, and whole numbers if quantized."""
+    """A layer's result.
+
+    Attributes:
+        real: the real values (N, height, width, channels).
+        integers: the whole numbers, of the same shape; None if the result is not quantized.
+    """
 
     real: Real
     integers: Integers | None = None
@@ -57,10 +63,10 @@ class Evaluation:
     """All results of a forward pass.
 
     Attributes:
-        values: result of every layer by name, and of ``"input"``.
-        scores: int64 (N, classes), the last integer sums.
-        logits: float64 (N, classes), the head applied to them.
-        classes: int64 (N,), the first maximum of the logits.
+        values: the input (name ``"input"``) and the result of every layer, by name.
+        scores: int64 (N, scores), the last integer sums.
+        logits: float64 (N, classes), the results of the head for the scores.
+        classes: int64 (N,), index of the largest logit, the first one if several are equal.
     """
 
     values: dict[str, Value]
@@ -80,7 +86,7 @@ class Head:
 
     Attributes:
         layer: name of the layer whose whole numbers are the scores.
-        affine: scores to logits.
+        affine: makes the logits of the scores.
     """
 
     layer: str
@@ -88,7 +94,10 @@ class Head:
 
 
 def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
-    """Run a forward pass over ``inputs``, which are what ``network.input.check`` returned."""
+    """Run a forward pass over a batch and return all results.
+
+    ``inputs`` are what ``network.input.check`` returned.
+    """
     lattice, top = network.lattice, network.signals[INPUT].shape
     q = network.input.integers(inputs).astype(np.int64).reshape(len(inputs), *top)
     real = lattice.real(q, network.input.precision.low, network.dtype)
@@ -101,10 +110,13 @@ def evaluate(network: Network, inputs: NDArray[Any]) -> Evaluation:
 
 
 def head(network: Network) -> Head:
-    """Return the affine end of ``network``, composed in float64 for any arithmetic.
+    """Return the end of ``network`` after the last integer sum, as one :class:`Affine`.
+
+    It is composed in float64, whatever the network's arithmetic is. If the network ends in a layer
+    of real weights, the affine has a dense layer.
 
     Raises:
-        NetworkError: a layer that is not affine follows the last integer sum.
+        NetworkError: a layer after the last integer sum cannot be in a head.
     """
     by_name = {layer.name: layer for layer in network.layers}
     after: list[BatchNorm | Scale | Clip | RealDense] = []
@@ -120,7 +132,7 @@ def head(network: Network) -> Head:
             after.insert(0, layer)
         is_dense = is_dense or isinstance(layer, RealDense)
         if layer.source == INPUT:
-            raise NetworkError("a network has at least one convolution or dense layer")
+            raise NetworkError("the network has no convolution or dense layer")
         layer = by_name[layer.source]
     return Head(layer.name, _compose(layer, after, network))
 
@@ -153,7 +165,7 @@ def _compose(
 
 
 def _dense(steps: list[BatchNorm | Scale | Clip | RealDense]) -> Dense:
-    """Return the dense layer of ``steps``, with the clips before it and the affine layers after."""
+    """Return ``steps`` as one dense layer: clips, affine layers, a dense layer, affine layers."""
     low, high = -np.inf, np.inf
     while isinstance(step := steps[0], Clip):
         low, high = (float(np.clip(end, step.low, step.high)) for end in (low, high))
@@ -175,7 +187,7 @@ def _dense(steps: list[BatchNorm | Scale | Clip | RealDense]) -> Dense:
 def _moved(
     scale: Any, offset: Any, steps: list[BatchNorm | Scale | Clip | RealDense]
 ) -> tuple[Any, Any]:
-    """Return scale and offset of ``scale * x + offset`` followed by the affine layers ``steps``."""
+    """Return scale and offset of the affine function ``scale * x + offset``, then ``steps``."""
     for step in steps:
         assert isinstance(step, BatchNorm | Scale)
         at_zero = real_layer(step, np.zeros(np.size(offset)))
@@ -185,8 +197,9 @@ def _moved(
 
 
 def sums(network: Network, name: str, values: dict[str, Value]) -> Integers:
-    """Return the whole numbers int64 (N, height, width, channels) of layer ``name``: its sums if it
-    has weights.
+    """Return the whole numbers of layer ``name``, int64 (N, height, width, channels).
+
+    For a layer with weights, they are its integer sums, without scale and bias.
     """
     layer = next(layer for layer in network.layers if layer.name == name)
     if isinstance(layer, Weighted):
@@ -242,7 +255,7 @@ def _apply(layer: Layer, values: dict[str, Value], network: Network) -> Value:
 
 
 def rescaling(layer: FixedPoint, name: str = "r", source: str = INPUT) -> Rescale:
-    """Return the operation that computes the integers of ``layer`` from its source's."""
+    """Return the operation that computes the integers of ``layer`` from the source's integers."""
     precision = INT(max(_bits(layer.low), _bits(layer.high)))
     ends = (precision, layer.low, layer.high)
     return Rescale(name, source, layer.multipliers, layer.shift, *ends, layer.offsets)

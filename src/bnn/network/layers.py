@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The kinds of layers that a trained :class:`~bnn.network.network.Network` is made of.
 
-Frozen dataclasses, checked when created. A layer's ``source`` is the name of the layer that it
-reads, ``"input"``, or ``""`` for the layer before it. Maps are channels last.
+They are frozen dataclasses, which are checked when they are made. A layer's ``source`` is the name
+of the layer that it reads, ``"input"``, or ``""`` for the layer before it. Maps are channels last.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ _ROUND: dict[Rounding, Callable[[Real], Real]] = {
 
 @dataclass(frozen=True)
 class Lattice:
-    """The real values that small integers q stand for: ``scale * (step * q + base)``.
+    """The real values that an input's integers q stand for: ``scale * (step * q + base)``.
 
     Attributes:
-        scale, step, base: see above. Sums of convolutions and dense layers use this formula.
-        reals: the exact real values of an input's integers, from the lowest integer of its
-            precision to the highest, as the framework receives them. Element-wise layers read
-            these. Empty if the formula gives them. (Bytes / 255 need a table: the product with
-            float32's 1/255 differs from the quotient for 126 of 256 bytes.)
+        scale, step, base: numbers of the formula above. Sums of convolutions and dense layers
+            always use the formula.
+        reals: the exact real values that the framework receives, one for each integer of the
+            input's precision, from the lowest to the highest. Element-wise layers read these
+            values. Empty if the formula gives the exact values. (Bytes / 255 need the table: the
+            product with float32's 1/255 differs from the quotient for 126 of 256 bytes.)
     """
 
     scale: float = 1.0
@@ -62,8 +63,10 @@ class Lattice:
 
         Args:
             q: integers, of any shape.
-            lowest: lowest integer of the input's precision; :attr:`reals` begins there. Integers
-                outside the precision (of padding) count as the nearest one in it.
+            lowest: lowest integer of the input's precision; it stands for the first value of
+                :attr:`reals`. Padding may need integers outside the precision; if there are
+                ``reals``, such an integer gets the real value of the nearest integer of the
+                precision.
             dtype: NumPy type.
         """
         if not self.reals:
@@ -75,7 +78,7 @@ class Lattice:
 
     @classmethod
     def of(cls, scale: float, offset: float, name: str = "lattice") -> Lattice:
-        """Return the lattice of ``scale * q + offset``.
+        """Return the lattice of the real values ``scale * q + offset``.
 
         Raises:
             NetworkError: offset / scale is not a fraction with a denominator of at most 1024.
@@ -92,7 +95,7 @@ class Lattice:
         return cls(scale / step, step, fraction.numerator)
 
 
-#: Integers that are the real values themselves.
+#: The lattice of integers whose real values are the integers themselves.
 UNIT = Lattice()
 
 # --- layers with weights -------------------------------------------------------------
@@ -100,17 +103,18 @@ UNIT = Lattice()
 
 @dataclass(frozen=True, eq=False)
 class Conv2d:
-    """Correlation of a quantized map with integer kernels (the kernel is not flipped).
+    """Convolution of a quantized map with integer kernels (the kernels are not flipped).
 
     Attributes:
-        weights: int16 (out channels, kernel height, kernel width, in channels), each
-            within ``precision``; the trained weight is ``scale * weights``. Of more than 16 bits
-            (int32) where they are not quantized: see :mod:`bnn.lower.affine`.
+        weights: int16 (out channels, kernel height, kernel width, in channels), each within
+            ``precision``; the trained weights are ``scale * weights``. Weights that are not
+            quantized are int32 and have more than 16 bits, see :mod:`bnn.lower.affine`.
+        precision: precision of the weights.
         scale: real, (1,) or (out channels,).
         bias: real (out channels,), or None.
         stride: (vertical, horizontal).
         padding: (top, left, bottom, right) positions around the map.
-        pad_value: the real value there, a multiple of the source's scale.
+        pad_value: the real value at these positions, a multiple of the source's scale.
     """
 
     name: str
@@ -132,9 +136,11 @@ class Linear:
     """Dense layer on a quantized vector.
 
     Attributes:
-        weights: int16 (units, inputs), each within ``precision``. After a
-            :class:`Flatten` the inputs are ordered row, column, channel (fastest).
-        scale, bias: as in :class:`Conv2d`.
+        weights: int16 or int32 (units, inputs), as in :class:`Conv2d`. After a :class:`Flatten` the
+            inputs are in the order row, column, channel (fastest).
+        precision: precision of the weights.
+        scale: real, (1,) or (units,).
+        bias: real (units,), or None.
     """
 
     name: str
@@ -194,11 +200,13 @@ class BatchNorm:
         order: Literal["centered", "scaled", "folded"] = "folded",
         source: str = "",
     ) -> BatchNorm:
-        """Return the layer with ``inv_std`` computed from a variance, in the variance's own dtype.
+        """Return the layer with ``inv_std = 1 / sqrt(variance + epsilon)``.
+
+        It is computed in the dtype of ``variance``, or in float64 if that is an integer type.
 
         Raises:
-            NetworkError: variance + epsilon is below the smallest normal float32; another
-                parameter is below it and can change the result; or one is not finite.
+            NetworkError: variance + epsilon, or gamma or the factor where this can change a result,
+                is below the smallest normal float32; or a parameter is not finite.
         """
         given = np.asarray(variance)
         dtype: Any = given.dtype.type if given.dtype.kind == "f" else np.float64
@@ -213,10 +221,10 @@ class BatchNorm:
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """``x * factor / divisor + offset``, each (1,) or (channels,); 1, 1 and 0 change nothing.
+    """Affine layer: ``x * factor / divisor + offset``, computed in this order.
 
-    There are both factor and divisor, because a quotient is rounded differently from a product
-    with the rounded reciprocal.
+    factor, divisor and offset have the shape (1,) or (channels,). There are both factor and
+    divisor, because a quotient is not rounded like a product with the rounded reciprocal.
     """
 
     name: str
@@ -234,7 +242,7 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """``min(max(x, low), high)``: ReLU as it is, hard tanh with -1 and 1."""
+    """``min(max(x, low), high)``: ReLU with the defaults 0 and infinity, hard tanh with -1, 1."""
 
     name: str
     low: float = 0.0
@@ -250,10 +258,10 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class Leaky:
-    """``slope * x`` below zero, else x: leaky ReLU, and PReLU with a slope per channel.
+    """``slope * x`` for x below 0, else x: leaky ReLU; PReLU with one slope per channel.
 
     Attributes:
-        slope: real, (1,) or (channels,), none negative (the result would fall, then rise).
+        slope: real, (1,) or (channels,), not negative: else the result would fall and then rise.
     """
 
     name: str
@@ -273,10 +281,11 @@ class Leaky:
 
 @dataclass(frozen=True, eq=False)
 class Sign:
-    """-1 below zero, +1 above; at zero ``at_zero``: +1 (as in BNN-PYNQ), 0 or -1.
+    """Sign: the whole number -1 for x below 0, +1 for x above 0, ``at_zero`` for x = 0.
 
     Attributes:
         scale: the real value of +1, positive.
+        at_zero: +1 (as in BNN-PYNQ), 0 or -1.
     """
 
     name: str
@@ -287,7 +296,7 @@ class Sign:
     def __post_init__(self) -> None:
         _positive(self.name, self.scale)
         if self.at_zero not in (1, 0, -1):
-            raise NetworkError(f"{self.name}: the sign of zero cannot be {self.at_zero!r}")
+            raise NetworkError(f"{self.name}: at_zero must be 1, 0 or -1, not {self.at_zero!r}")
 
     @property
     def levels(self) -> int:
@@ -301,7 +310,7 @@ class Sign:
 
     @property
     def step(self) -> int:
-        """Difference of neighbouring whole numbers: 2 for -1 and +1, 1 for -1, 0 and +1."""
+        """Difference of neighbouring whole numbers of the result: 2 without 0, 1 with 0."""
         return 2 // self.levels
 
     def level(self, x: Real) -> Integers:
@@ -315,10 +324,10 @@ class Sign:
 class Quantize:
     """Uniform quantizer: ``q = round(clip(x / scale + zero_point))``.
 
-    The result is the whole number ``q - zero_point``; its real value is ``scale`` times that.
+    The result is the whole number ``v = q - zero_point``; its real value is ``scale * v``.
 
     Attributes:
-        precision: precision of q, 1 to 16 bits, not bipolar; clipping is to its bounds.
+        precision: precision of q, 1 to 16 bits, not bipolar; values are clipped to its bounds.
         scale: positive real number.
         zero_point: whole number.
         rounding: ``even`` (halves to even), ``half-up`` (floor of x + 0.5), ``floor``,
@@ -358,7 +367,7 @@ class Quantize:
 
     @property
     def step(self) -> int:
-        """Difference of neighbouring whole numbers: 1."""
+        """Difference of neighbouring whole numbers of the result: 1."""
         return 1
 
     def level(self, x: Real) -> Integers:
@@ -373,16 +382,17 @@ class Quantize:
 
 @dataclass(frozen=True, eq=False)
 class MultiThreshold:
-    """Count the thresholds of a channel that x reaches: the result is ``base + step * count``.
+    """Counts the thresholds of a channel that x reaches; the result is ``base + step * count``.
 
-    Its real value is ``scale * (base + step * count)``. For QONNX's ``out_scale * count +
-    out_bias`` these three are those of ``Lattice.of(out_scale, out_bias)``.
+    This is the whole number of the result; its real value is ``scale * (base + step * count)``.
+    QONNX writes the real value as ``out_scale * count + out_bias``; ``Lattice.of(out_scale,
+    out_bias)`` gives scale, step and base for it.
 
     Attributes:
-        thresholds: real (1, levels) or (channels, levels), reached if they are at most x;
-            infinities are legal.
+        thresholds: real (1, levels) or (channels, levels); a threshold is reached if it is at most
+            x. Infinities are allowed.
         scale: positive real number.
-        step, base: whole numbers, step positive.
+        step, base: whole numbers; step is positive.
     """
 
     name: str
@@ -404,11 +414,11 @@ class MultiThreshold:
 
     @property
     def levels(self) -> int:
-        """Thresholds per channel."""
+        """Number of thresholds per channel."""
         return int(np.asarray(self.thresholds).shape[1])
 
     def level(self, x: Real) -> Integers:
-        """Return the number of thresholds reached, int64 of the shape of ``x`` (..., channels)."""
+        """Return how many thresholds ``x`` (..., channels) reaches, int64 of the same shape."""
         count = np.zeros(x.shape, np.int64)
         table = np.asarray(self.thresholds).astype(x.dtype)
         if self.levels <= MAX_COUNTED_LEVELS:
@@ -430,7 +440,7 @@ class MaxPool:
 
     Attributes:
         kernel, stride: (vertical, horizontal).
-        padding: (top, left, bottom, right); never the maximum.
+        padding: (top, left, bottom, right) positions around the map; they are never the maximum.
     """
 
     name: str
@@ -442,10 +452,11 @@ class MaxPool:
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """Sum of two quantized maps of one shape (a residual connection), each times a factor.
+    """Sum of two quantized maps of equal shapes, each multiplied by a factor.
 
-    The real value of 1 in each map is ``factor * scale``. The quotient of the two must be a
-    fraction of small whole numbers: then the sum is a multiple of one common unit, exactly.
+    For each map, the product of its factor and its scale is the real value of the whole number 1.
+    The quotient of the two products must be a fraction of small whole numbers: then the sum is
+    exactly a multiple of one unit.
 
     Attributes:
         factors: factor of ``source`` and factor of ``other``, not zero.
@@ -463,12 +474,12 @@ class Add:
 
 @dataclass(frozen=True, eq=False)
 class FixedPoint:
-    """A quantized map in fixed point: the integers of :class:`bnn.program.operations.Rescale`.
+    """Puts a quantized map in fixed point, like :class:`bnn.program.operations.Rescale`.
 
-    ``q = min(max(round((multipliers[c] * v + offsets[c]) / 2**shift), low), high)``, where v is
-    the source's whole number in channel c, and halves are rounded to even. The real value is
-    ``scale * q``, an approximation of real values that are not multiples of one unit. The code
-    that adds this layer reports how exact it is.
+    The results are ``q = min(max(round((multipliers[c] * v + offsets[c]) / 2**shift), low),
+    high)``, where v is the source's whole number in channel c, and halves are rounded to even. The
+    real value is ``scale * q``; it approximates a real value that has no common unit with others.
+    Lowering adds this layer, and reports the number of fraction bits.
 
     Attributes:
         multipliers, offsets: whole numbers, (channels,).
@@ -500,7 +511,7 @@ class FixedPoint:
 
 @dataclass(frozen=True, eq=False)
 class Concat:
-    """Channels of two quantized maps of one scale side by side, those of ``source`` first."""
+    """Joins the channels of two quantized maps with equal scales: ``source``, then ``other``."""
 
     name: str
     other: str
@@ -509,7 +520,7 @@ class Concat:
 
 @dataclass(frozen=True, eq=False)
 class Flatten:
-    """(height, width, channels) to (1, 1, height * width * channels), channels fastest."""
+    """Flattens (height, width, channels) to (1, 1, height * width * channels), channels fastest."""
 
     name: str
     source: str = ""
@@ -517,7 +528,7 @@ class Flatten:
 
 @dataclass(frozen=True, eq=False)
 class RealDense:
-    """Dense layer with real weights, which the host computes in float64: the end of a network.
+    """Dense layer with real weights at the end of a network; the host computes it in float64.
 
     Attributes:
         weights: real (units, inputs).
@@ -537,7 +548,9 @@ class RealDense:
         if self.bias is not None:
             _freeze(self, "bias")
             if np.size(self.bias) != len(table):
-                raise NetworkError(f"{self.name}: bias is for {np.size(self.bias)} units")
+                raise NetworkError(
+                    f"{self.name}: bias is for {np.size(self.bias)} units, weights for {len(table)}"
+                )
 
 
 Weighted = Conv2d | Linear
@@ -549,7 +562,7 @@ Layer = (
 
 
 def sources(layer: Layer) -> tuple[str, ...]:
-    """Return the names of the layers that ``layer`` reads, in order."""
+    """Return the names of the layers that ``layer`` reads: ``source``, then ``other`` if any."""
     match layer:
         case Add() | Concat():
             return (layer.source, layer.other)
@@ -561,7 +574,10 @@ def sources(layer: Layer) -> tuple[str, ...]:
 
 
 def with_sources(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    """Return ``layers`` with their sources: "" stands for the layer before, or the input."""
+    """Return ``layers``, in which every source "" is replaced by a name.
+
+    The name is that of the layer before; for the first layer it is ``"input"``.
+    """
     before, named = INPUT, []
     for layer in layers:
         named.append(layer if layer.source else replace(layer, source=before))
@@ -570,11 +586,11 @@ def with_sources(layers: Iterable[Layer]) -> tuple[Layer, ...]:
 
 
 def used_layers(layers: Iterable[Layer], last: str = "") -> tuple[Layer, ...]:
-    """Return the layers that the layer ``last`` depends on, itself included, in their order.
+    """Return the layer ``last`` and all layers that it depends on, in their order.
 
     Args:
-        layers: in order, with their sources (:func:`with_sources`).
-        last: name of one of them; by default the last one.
+        layers: the layers in order, with names of their sources (:func:`with_sources`).
+        last: name of a layer; "": the last of ``layers``.
     """
     named = tuple(layers)
     wanted = {last or (named[-1].name if named else "")}
@@ -586,17 +602,22 @@ def used_layers(layers: Iterable[Layer], last: str = "") -> tuple[Layer, ...]:
 
 # --- checks --------------------------------------------------------------------------
 
-#: The smallest normal float32. TensorFlow, and others if set so, compute with 0 in place of
-#: smaller numbers, NumPy does not.
+#: The smallest normal float32. TensorFlow, and other frameworks if they are set so, compute with
+#: 0 instead of smaller numbers; NumPy does not.
 _SMALLEST = float(np.finfo(np.float32).tiny)
-#: Offsets above this absorb any sum (below 2^24) times a smaller factor than `_SMALLEST`.
+#: An offset above this does not change in float32 when a sum (below 2^24) times a factor below
+#: `_SMALLEST` is added.
 _ABSORBING = 2.0**-70
 
 
 def check_deviation(name: str, total: ArrayLike) -> None:
-    """Raise :class:`NetworkError` if a value of ``total``, variance + epsilon, is too small.
+    """Raise :class:`NetworkError` if a variance + epsilon is below the smallest normal float32.
 
-    Frameworks compute different roots of such values. ``name``: the layer, for the message.
+    Some frameworks compute with 0 instead of such values, so their results differ.
+
+    Args:
+        name: name of the layer, for the message.
+        total: values of variance + epsilon.
     """
     values = np.asarray(total).reshape(-1)
     wrong = np.flatnonzero(~(values >= _SMALLEST))
@@ -609,7 +630,7 @@ def check_deviation(name: str, total: ArrayLike) -> None:
 
 
 def _check_flushed(norm: BatchNorm) -> None:
-    """Refuse a slope that some frameworks take as 0, where that can change an answer."""
+    """Refuse a factor or gamma that some frameworks take as 0, if this can change a result."""
     gamma, beta, mean, inv_std = (
         np.asarray(v) for v in (norm.gamma, norm.beta, norm.mean, norm.inv_std)
     )
@@ -631,7 +652,7 @@ def _positive(name: str, scale: float) -> None:
 
 
 def is_real(layer: Weighted) -> bool:
-    """Whether the weights are real: their precision has more bits than any operation takes."""
+    """Whether the weights are not quantized: they have more than 16 bits, as no operation has."""
     return layer.precision.bits > MAX_VALUE_BITS
 
 
@@ -669,7 +690,7 @@ def _real(name: str, what: str, values: ArrayLike) -> Real:
 
 
 def _freeze(layer: Any, what: str) -> None:
-    """Replace a parameter by a read-only vector of finite float32 or float64."""
+    """Replace the parameter ``what`` by a read-only vector of finite float32 or float64."""
     array = _real(layer.name, what, getattr(layer, what)).reshape(-1)
     if array.size == 0 or not np.isfinite(array).all():
         raise NetworkError(f"{layer.name}: {what} must be finite numbers")

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What was trained: frozen layers with integer weights and real-valued parameters.
 
-Every converter and the training extract a :class:`Network`; ``bnn.lower`` turns it
-into the integer :class:`~bnn.program.program.Program`, exactly. "Exactly" is
-defined here: each layer declares its real arithmetic, in float32 or float64 and in a
-stated order of operations, and ``bnn.network.forward`` evaluates a network that way.
+Every converter and the training make a :class:`Network`; ``bnn.lower`` makes an exactly equal
+integer :class:`~bnn.program.program.Program` of it. "Exactly" is defined here: a network declares
+its arithmetic, float32 or float64, and each layer declares the order of its operations.
+``bnn.network.forward`` evaluates a network in this way.
 
 Maps are channels last, (height, width, channels); a vector is (1, 1, channels). A
-layer's ``source`` is the name of the layer that it reads, ``"input"``, or ``""`` for
-the layer before it. So a plain stack does not need to state sources.
+layer's ``source`` is the name of the layer that it reads, ``"input"``, or ``""`` for the layer
+before it. So a plain stack does not need to state sources.
 
-*Quantized* maps hold whole numbers v that stand for the real values ``scale * v``.
-The input and activations make them; pooling, adding and flattening keep them quantized.
-Convolutions and dense layers read quantized maps only; their sum over v is exact, and
-becomes real as ``(scale of the weights * scale of the source) * sum + bias``.
+A *quantized* map has whole numbers v that stand for the real values ``scale * v``. The input and
+the results of activations are quantized; pooling, adding, joining and flattening quantized maps
+give quantized maps. Convolutions and dense layers read quantized maps only. Their sums of products
+with v are exact; the real result is ``(scale of the weights * scale of the source) * sum + bias``.
 """
 
 from __future__ import annotations
@@ -110,19 +110,19 @@ class Signal:
 class Network(Checked):
     """A checked stack (or acyclic graph) of layers.
 
-    The last layer gives the class scores; after the last integer sum only
-    affine layers may follow (batch norm, :class:`Scale`), and a clip with a :class:`RealDense`:
-    the head, computed in float64.
+    The last layer gives the class scores. The layers after the last integer sum are the *head*,
+    which the host computes in float64. They must be affine (batch norm, :class:`Scale`); one
+    :class:`RealDense`, with clips before it, is allowed too.
 
     Attributes:
-        input: what the host feeds; it makes the integers q.
-        layers: in order; each reads only the input and earlier layers.
-        lattice: the real values that q stands for.
-        arithmetic: arithmetic of every real value before the head.
-        signals: shape and scale of every layer's result, and of ``"input"``.
+        input: how the host makes the integers q of what it is given.
+        layers: the layers in order; each reads only the input and earlier layers.
+        lattice: the real values that the integers q stand for.
+        arithmetic: ``float32`` or ``float64``, for all real values before the head.
+        signals: shape and scale of the input (name ``"input"``) and of every layer's result.
 
     Raises:
-        NetworkError: a layer does not fit; names it.
+        NetworkError: a layer does not fit; the message names the layer.
     """
 
     input: Input
@@ -135,7 +135,7 @@ class Network(Checked):
         if self.arithmetic not in ("float32", "float64"):
             raise NetworkError(f"arithmetic is float32 or float64, not {self.arithmetic!r}")
         if not self.layers:
-            raise NetworkError("a network has at least one layer")
+            raise NetworkError("the network has no layers")
         object.__setattr__(self, "layers", with_sources(self.layers))
         object.__setattr__(self, "signals", MappingProxyType(_infer(self)))
 
@@ -145,7 +145,7 @@ class Network(Checked):
         return np.float32 if self.arithmetic == "float32" else np.float64
 
     def readers(self) -> dict[str, list[Layer]]:
-        """Return the layers that read each layer (and the input), by its name."""
+        """Return for the input and each layer, by name, the layers that read it."""
         found: dict[str, list[Layer]] = {INPUT: [], **{layer.name: [] for layer in self.layers}}
         for layer in self.layers:
             for source in sources(layer):
@@ -168,7 +168,7 @@ def _infer(network: Network) -> dict[str, Signal]:
     signals = {INPUT: Signal((height, width, channels), network.lattice.scale)}
     for layer in network.layers:
         if not isinstance(layer.name, str) or not layer.name or layer.name in signals:
-            raise NetworkError(f"layer names must be unique, not empty, not {layer.name!r}")
+            raise NetworkError(f"layer names must be unique and not empty; {layer.name!r} is not")
         signals[layer.name] = signal_of(layer, signals, network.dtype)
     if signals[network.layers[-1].name].shape[:2] != (1, 1):
         raise NetworkError(f"{network.layers[-1].name}: the last layer must give a vector")
@@ -184,7 +184,7 @@ def _infer(network: Network) -> dict[str, Signal]:
 def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal:
     """Return the shape and scale of the result of ``layer``.
 
-    ``signals``: shapes and scales of the results of earlier layers, by name.
+    ``signals``: shapes and scales of the input and of the results of earlier layers, by name.
 
     Raises:
         NetworkError: the layer does not fit the results that it reads.
@@ -202,7 +202,7 @@ def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal
             rows = np.asarray(layer.thresholds).shape[0]
             if rows not in (1, source.shape[2]):
                 raise NetworkError(
-                    f"{layer.name}: thresholds for {rows} channels, not {source.shape[2]}"
+                    f"{layer.name}: has thresholds for {rows} channels, but reads {source.shape[2]}"
                 )
             return Signal(source.shape, float(dtype(layer.scale)))
         case MaxPool():
@@ -247,10 +247,13 @@ def signal_of(layer: Layer, signals: Mapping[str, Signal], dtype: Any) -> Signal
 
 
 def common(layer: Add, one: float, two: float) -> Units:
-    """Return the scales ``one`` and ``two`` of the maps of ``layer`` as multiples of one unit.
+    """Return the scales of both maps of ``layer`` as multiples of one unit.
+
+    ``one`` and ``two`` are the scales of ``source`` and ``other``; they are multiplied by the
+    factors of ``layer`` before.
 
     Raises:
-        NetworkError: they have no common unit.
+        NetworkError: the products have no common unit.
     """
     found = units(one * layer.factors[0], two * layer.factors[1])
     if found is None:

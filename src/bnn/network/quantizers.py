@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The quantizers of this package's own networks, each determined by its precision.
 
-They are those of the original (specification, section 8), generalized to any precision:
-values in [-1, 1], or [0, 1] if unsigned, halves rounded upwards.
+They are the quantizers of the original (specification, section 8), generalized to any precision:
+values are clipped to [-1, 1], or to [0, 1] if unsigned, and halves are rounded upwards.
 """
 
 from __future__ import annotations
@@ -29,23 +29,33 @@ ENCODINGS: tuple[Encoding, ...] = ("fixed-point", "sign", "bytes")
 
 
 def unit_scale(precision: Precision) -> float:
-    """Return the real value of the integer 1, so that the range is [-1, 1], [0, 1] or [-1, 1)."""
+    """Return the real value of the integer 1, such that all values are in one range.
+
+    The range is [-1, 1] for bipolar and narrow, [0, 1] for unsigned, [-1, 1) for signed.
+    """
     if precision.kind == "signed":
         return 1.0 / -precision.low
     return 1.0 / precision.high
 
 
 def activation(name: str, precision: Precision, source: str = "") -> Activation:
-    """Return the activation of ``precision``: a sign, or a quantizer with :func:`unit_scale`."""
+    """Return the activation with results of ``precision``.
+
+    It is a sign for bipolar, else a quantizer with :func:`unit_scale`.
+    """
     if precision == BIPOLAR:
         return Sign(name, source=source)
     return Quantize(name, precision, unit_scale(precision), 0, "half-up", source)
 
 
 def quantize_weights(real: NDArray[Any], precision: Precision) -> NDArray[np.int16]:
-    """Return the integers of ``precision``, int16 in the shape of ``real``, which must be finite.
+    """Return integers of ``precision`` for the weights ``real``: int16 of the same shape.
 
-    Bipolar: -1 below zero, else +1. Others: ``floor(w / unit_scale + 0.5)``, clipped.
+    Bipolar: -1 for weights below 0, else +1. Others: ``floor(w / unit_scale + 0.5)``, clipped to
+    the precision.
+
+    Raises:
+        NetworkError: a weight is not finite.
     """
     if not np.isfinite(real).all():
         raise NetworkError("weights contain values that are not finite")
@@ -60,10 +70,11 @@ def quantize_weights(real: NDArray[Any], precision: Precision) -> NDArray[np.int
 def encoded_input(shape: Shape, encoding: Encoding) -> tuple[Input, Lattice]:
     """Return a picture input, and the real values that its integers stand for.
 
-    ``fixed-point``: 2p/255 - 1 in 8 bits, 7 of them fractional (the original's CNV).
-    ``sign``: -1 below byte 128, else +1 (the original's LFC). ``bytes``: p/255.
+    The real value of a byte p of the picture is, with the encoding ``fixed-point``, 2p/255 - 1 in 8
+    bits, 7 of them fractional (the original's CNV); with ``sign``, -1 for p below 128, else +1 (the
+    original's LFC); with ``bytes``, p/255.
 
-    p is a byte of the picture. ``shape`` is (height, width, channels), or (features,).
+    ``shape`` is (height, width, channels), or (features,).
     """
     match encoding:
         case "fixed-point":

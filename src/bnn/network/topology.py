@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A stack of layers before training: shapes and precisions, without values.
 
-Written in Python with the classes below, or in a short TOML file::
+It is written in Python with the classes below, or in a short TOML file::
 
     name = "mine"
     input = [32, 32, 3]          # height, width, channels; or one number of features
@@ -15,11 +15,12 @@ Written in Python with the classes below, or in a short TOML file::
       { dense = 10 }, { norm = "scalar" },
     ]
 
-A layer with parameters may have the name of its arrays in a file of another framework:
-``{ dense = 10, name = "output" }``.
+A layer with parameters may state which name its arrays have in a file of another framework: ``{
+dense = 10, name = "output" }``.
 
-The last dense layer's units are the classes. A dense layer on a map flattens it, in the
-order row, column, channel. See :mod:`bnn.network.quantizers` for what a precision means.
+The number of classes is the number of units of the last dense layer. A dense layer that reads a map
+flattens it first, in the order row, column, channel. :mod:`bnn.network.quantizers` says what a
+precision means.
 """
 
 from __future__ import annotations
@@ -61,9 +62,15 @@ MAX_QUOTED = 200
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution; kernel and stride are (vertical, horizontal), padding with zeros.
+    """Convolution.
 
-    ``name`` is that of its arrays in a file of another framework, or "".
+    Attributes:
+        channels: number of output channels.
+        kernel, stride: (vertical, horizontal).
+        padding: (top, left, bottom, right) zeros around the map.
+        weights: precision of the weights.
+        bias: whether it has a bias.
+        name: name of the layer's arrays in a file of another framework, or "".
     """
 
     channels: int
@@ -77,7 +84,10 @@ class Conv:
 
 @dataclass(frozen=True)
 class Dense:
-    """Dense layer of ``units`` outputs; flattens a map first. ``name`` as of :class:`Conv`."""
+    """Dense layer of ``units`` outputs, which flattens a map first.
+
+    ``weights``, ``bias`` and ``name`` mean the same as in :class:`Conv`.
+    """
 
     units: int
     weights: Precision = BIPOLAR
@@ -87,7 +97,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class Pool:
-    """Max pool without padding."""
+    """Max pool without padding; kernel and stride are (vertical, horizontal)."""
 
     kernel: Pair = (2, 2)
     stride: Pair = (2, 2)
@@ -95,12 +105,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch normalization with parameters per channel; if ``scalar``, one set for all channels.
+    """Batch normalization.
 
     Attributes:
-        is_stated: whether ``epsilon`` was given: then it also holds for files of other frameworks,
-            which have another default.
-        name: name of its arrays in a file of another framework, or "".
+        scalar: True: one set of parameters for all channels; False: parameters per channel.
+        epsilon: is added to the variance.
+        is_stated: whether the topology states ``epsilon``. Then it is also used for files of other
+            frameworks; else the framework's default is used for them.
+        name: name of the layer's arrays in a file of another framework, or "".
     """
 
     scalar: bool = False
@@ -111,7 +123,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class Act:
-    """Activation: quantized hard tanh, or for unsigned precision, ReLU."""
+    """Activation: quantized hard tanh; for unsigned precision, ReLU that is clipped at 1."""
 
     precision: Precision = BIPOLAR
 
@@ -127,7 +139,7 @@ class Topology:
     Attributes:
         name: name of the network.
         input: (height, width, channels) or (features,).
-        layers: in order.
+        layers: the layers in order.
         encoding: encoding of the input's bytes, see :func:`bnn.network.quantizers.encoded_input`.
     """
 
@@ -138,7 +150,9 @@ class Topology:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.layers) <= MAX_LAYERS:
-            raise NetworkError(f"{self.name}: a topology has 1 to {MAX_LAYERS} layers")
+            raise NetworkError(
+                f"{self.name}: has {len(self.layers)} layers; from 1 to {MAX_LAYERS} are possible"
+            )
         if self.encoding not in ENCODINGS:
             raise NetworkError(
                 f"{self.name}: encoding is one of {', '.join(ENCODINGS)}, not {self.encoding!r}"
@@ -161,11 +175,15 @@ class Topology:
 
     @property
     def classes(self) -> int:
-        """Units of the last dense layer."""
+        """Number of classes: the units of the last dense layer."""
         return self.shapes()[-1][2]
 
     def shapes(self) -> list[tuple[int, int, int]]:
-        """Return the (height, width, channels) of the input, then of each layer's result."""
+        """Return the shapes (height, width, channels) of the input and of each layer's result.
+
+        Raises:
+            NetworkError: a layer does not fit the map that it reads.
+        """
         first = self.input if len(self.input) == 3 else (1, 1, *self.input)
         shapes = [(first[0], first[1], first[2])]
         quantized = True
@@ -185,11 +203,17 @@ class Topology:
 
 
 def _is_quantized(where: str, layer: Layer, before: bool) -> bool:
-    """Return whether the result of ``layer`` is quantized; ``before``: whether its input is."""
+    """Return whether the result of ``layer`` is quantized.
+
+    ``before``: whether the map that ``layer`` reads is quantized.
+
+    Raises:
+        NetworkError: a convolution or dense layer reads a map that is not quantized.
+    """
     match layer:
         case Conv() | Dense():
             if not before:
-                raise NetworkError(f"{where}: put an activation before it")
+                raise NetworkError(f"{where}: reads real values; put an activation before it")
             return False
         case Norm():
             return False
@@ -234,7 +258,7 @@ def load(path: str | Path) -> Topology:
     """Return the topology in a TOML file.
 
     Raises:
-        NetworkError: it cannot be read, or a layer is not possible; names the file.
+        NetworkError: the file cannot be read, or a layer is wrong; the message names the file.
     """
     data = read_file(path, MAX_FILE_BYTES, NetworkError)
     try:
@@ -246,7 +270,7 @@ def load(path: str | Path) -> Topology:
 
 
 def loads(text: str) -> Topology:
-    """Return the topology in a TOML document; see :func:`load`."""
+    """Return the topology in the TOML document ``text``; errors are those of :func:`load`."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -314,7 +338,7 @@ def _quoted(value: Any) -> str:
 
 
 def _layer(where: str, given: Any, defaults: Mapping[str, Precision]) -> Layer:
-    """Return a layer from its table, or from its kind's name alone."""
+    """Return the layer that a table describes, or the name of a kind, such as ``"norm"``."""
     table: dict[str, Any] = {given: None} if isinstance(given, str) else given
     if not isinstance(table, dict):
         raise NetworkError(f"{where}: a layer is a name or a table, not {_quoted(given)}")
@@ -439,7 +463,7 @@ def _precision(where: str, value: Any) -> Precision:
 
 
 def _arrays(where: str, table: Mapping[str, Any]) -> str:
-    """Return the name of a layer's arrays in a file; "" if the table does not have it."""
+    """Return the name of a layer's arrays in a file; "" if the table does not have the name."""
     value = table.get("name", "")
     if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_NAME:
         raise NetworkError(

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The named networks: TFC, SFC, LFC and CNV at W1A1, W1A2 and W2A2.
 
-Topologies of the original (specification, sections 1 and 8) and the two smaller stacks
-that FINN added. Several spellings are accepted: ``cnv-w1a1``, ``cnvW1A1``, ``CNV_1W1A``.
+LFC and CNV are topologies of the original (specification, sections 1 and 8); TFC and SFC are
+smaller stacks that FINN added. Several spellings of a name are accepted: ``cnv-w1a1``, ``cnvW1A1``,
+``CNV_1W1A``.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def canonical(name: str) -> str:
 
 
 def topology(name: str, classes: int = 10) -> Topology:
-    """Return the network called ``name``; its input is 28x28 grey, or 32x32 colour (CNV)."""
+    """Return the topology called ``name``, with ``classes`` classes.
+
+    The input of CNV is 32x32 pixels in colour, the input of the others 28x28 pixels in grey.
+    """
     spelled = canonical(name)
     weights, act = PRECISIONS[int(spelled[5])], PRECISIONS[int(spelled[7])]
     if spelled.startswith("cnv"):

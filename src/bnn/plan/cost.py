@@ -2,9 +2,9 @@
 """Estimates of LUTs, flip-flops, block RAMs and DSPs of blocks, from their modules' parameters.
 
 Block RAMs are computed (:mod:`bnn.plan.memory`). LUTs and flip-flops are weighted sums of features
-(:mod:`bnn.plan.features`), with coefficients fitted to synthesis of many single blocks. They are
-in ``coefficients.json``, with the errors of the fit; ``tools/calibrate_costs.py`` and
-``tools/fit_costs.py`` make this file.
+(:mod:`bnn.plan.features`); the weights, called coefficients, were fitted to synthesis results of
+many single blocks. The file ``coefficients.json`` has the coefficients and the errors of the fit;
+``tools/calibrate_costs.py`` and ``tools/fit_costs.py`` make this file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bnn.plan.memory import mapped
 
 @dataclass(frozen=True)
 class Cost:
-    """Cells of a 7-series part, before packing, as ``bnn build --synth`` counts them."""
+    """Numbers of cells of a 7-series part, counted as ``bnn build --synth`` counts them."""
 
     lut: float = 0.0
     ff: float = 0.0
@@ -52,8 +52,9 @@ class Cost:
 def coefficients() -> Mapping[str, Any]:
     """Return the contents of ``coefficients.json``.
 
-    ``modules``: for each module, for LUT and FF, the cells that one unit of each feature takes.
-    ``errors``: the largest measured error of each kind of cell, in per cent. ``measured``: on what.
+    ``modules``: module -> ``LUT`` or ``FF`` -> feature -> coefficient: cells per unit of the
+    feature. ``errors``: kind of cell -> largest measured error in per cent. ``measured``: a phrase
+    that says on which designs the errors were measured.
     """
     text = (resources.files(__package__) / "coefficients.json").read_text(encoding="utf-8")
     loaded: Mapping[str, Any] = json.loads(text)
@@ -61,7 +62,7 @@ def coefficients() -> Mapping[str, Any]:
 
 
 def of_module(module: str, generics: Mapping[str, Generic]) -> Cost:
-    """Return the cost of one instance of ``module`` with these parameters."""
+    """Return the estimated cost of one instance of ``module`` with the parameters ``generics``."""
     table = coefficients()["modules"].get(module, {})
     found = features(module, generics)
     cells = {
@@ -73,7 +74,7 @@ def of_module(module: str, generics: Mapping[str, Generic]) -> Cost:
 
 
 def of_block(block: Block) -> Cost:
-    """Return the cost of one block."""
+    """Return the estimated cost of one block."""
     return of_module(block.module, block.generics())
 
 
@@ -83,7 +84,7 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def around(design: Design) -> Cost:
-    """Return the cost outside the blocks: registers, memory master and parameter bus."""
+    """Return the cost of what every design has: registers, memory master, parameter bus."""
     units = sum(instance.unit is not None for instance in design.instances)
     bus = Cost(lut=units) if design.folding.loadable else Cost()
     ends: tuple[tuple[str, dict[str, Generic]], ...] = (
@@ -95,7 +96,7 @@ def around(design: Design) -> Cost:
 
 
 def of_probes(design: Design) -> Cost:
-    """Return the cost of the probes that the folding asks for, and of what reads their counts."""
+    """Return the cost of the design's probes, and of the block that selects a count; may be 0."""
     watched = design.probes
     if not watched:  # nearly always, and a search asks often
         return Cost()
@@ -105,13 +106,13 @@ def of_probes(design: Design) -> Cost:
 
 
 def of_design(design: Design) -> Cost:
-    """Return the cost of the whole accelerator (``bnn_top``, with its probes)."""
+    """Return the cost of the whole accelerator: ``bnn_top`` with all blocks and probes."""
     blocks = (of_block(each.block) for each in design.instances)
     return total((around(design), of_probes(design), *blocks))
 
 
 def errors() -> Mapping[str, float]:
-    """Return the largest measured error in per cent by kind of cell; see :func:`measured`."""
+    """Return kind of cell -> largest measured error in per cent; see :func:`measured`."""
     found: Mapping[str, float] = coefficients()["errors"]
     return found
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Drawings of lines, dots and text, as SVG and as pixels."""
+"""Drawings of lines, dots and text, which can be SVG or a picture of pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _SCALE = 2
 class Drawing:
     """A drawing of ``width`` x ``height`` units; the origin is at the top left.
 
-    Anchors of text: ``start``, ``middle`` or ``end``. The ``title`` of a dot is its tooltip.
+    The anchor of a text says which part of the text is at x: ``start``, ``middle`` or ``end``. The
+    ``title`` of a dot is its tooltip in the SVG.
     """
 
     width: int
@@ -35,7 +36,7 @@ class Drawing:
         self._lines.append((points, colour, dashed))
 
     def dot(self, x: float, y: float, colour: str, *, full: bool = True, title: str = "") -> None:
-        """Draw a dot, or a ring if ``full`` is false."""
+        """Draw a dot at (x, y), or a ring if ``full`` is False."""
         self._svg.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour if full else "#fff"}" '
             f'stroke="{colour}" stroke-width="1.5"><title>{html.escape(title)}</title></circle>'
@@ -52,7 +53,7 @@ class Drawing:
         colour: str = "#333",
         size: int = 12,
     ) -> None:
-        """Draw text whose base line is at ``y``."""
+        """Draw text whose baseline is at ``y``; ``anchor`` says which part of it is at ``x``."""
         self._svg.append(
             f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" '
             f'font-size="{size}">{html.escape(words)}</text>'
@@ -60,14 +61,14 @@ class Drawing:
         self._texts.append((x, y, words, anchor, colour, size))
 
     def svg(self) -> str:
-        """Return the drawing as an SVG element for a page."""
+        """Return the drawing as an SVG element for an HTML page."""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
             f'font-family="system-ui, sans-serif">{"".join(self._svg)}</svg>'
         )
 
     def image(self) -> Image.Image:
-        """Return the drawing as a picture."""
+        """Return the drawing as an RGB picture of 2 pixels per unit."""
         image = Image.new("RGB", (self.width * _SCALE, self.height * _SCALE), "#fff")
         draw = ImageDraw.Draw(image)
         for points, colour, dashed in self._lines:

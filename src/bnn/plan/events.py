@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""When every word of every stream moves: the pipeline as a timed marked graph.
+"""The event model: compute the cycle in which each word of each stream moves.
 
-The number of words that a block reads and writes does not depend on the data. Each word moves as
-soon as it can: when its producer offers it, its consumer is ready, and the previous word has moved.
-A block is modelled by generators (:mod:`bnn.plan.handshakes`): they wait for the cycles in which
-words move, and post the cycles in which the block offers and takes words, as its RTL does. So it is
+How many words a block reads and writes does not depend on the data. A word moves as soon as its
+producer offers it, its consumer is ready, and the previous word has moved. So a pipeline is a timed
+marked graph. A block is modelled by generators (:mod:`bnn.plan.handshakes`): they wait until words
+have moved, and post the cycles in which the block offers and takes words, as its RTL does. It is
 not necessary to simulate every clock cycle.
 
-In a marked graph a deadlock does not depend on delays (Commoner et al., 1971): a design that runs
-to its end here has no deadlock, with any stalls of the memory.
+In a marked graph a deadlock does not depend on delays (Commoner et al., 1971). So a design that
+runs to its end in this model has no deadlock, whatever the stalls of the memory are.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ class Timing:
     """Cycles of one start of a design.
 
     Attributes:
-        finished: cycle of the last result word of each image, counted from the start.
-        fills: stream -> largest fill of its FIFO in words, for streams with a FIFO.
-        stalls: stream -> cycles in which a word waits for its reader.
+        finished: for each image, the cycle in which its last result word is written; the start is
+            0.
+        fills: name of each stream that comes from a FIFO -> largest fill of the FIFO in words.
+        stalls: name of each stream -> number of cycles in which a word waits for its reader.
     """
 
     finished: tuple[int, ...]
@@ -49,14 +50,14 @@ class Timing:
 
     @property
     def mean_interval(self) -> float:
-        """Mean cycles from one result to the next, as the driver reports them."""
+        """Mean cycles from one result to the next over the whole run, as the driver reports it."""
         if len(self.finished) == 1:
             return float(self.finished[0])
         return (self.finished[-1] - self.finished[0]) / (len(self.finished) - 1)
 
     @property
     def interval(self) -> int:
-        """Cycles from one result to the next, over the later half of the run, rounded up."""
+        """Mean cycles from one result to the next over the second half of the run, rounded up."""
         half = len(self.finished) // 2
         if len(self.finished) == 1:
             return self.finished[0]
@@ -66,13 +67,15 @@ class Timing:
 
 
 def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
-    """Run ``images`` images through the event model of ``design``.
+    """Run the event model of ``design`` for ``images`` images; return its timing.
 
     Args:
+        design: the design.
+        images: number of images, at least 1.
         latency: latency of the memory in cycles, see :mod:`bnn.driver.simulated`.
 
     Raises:
-        PlanError: the pipeline has a deadlock; the message names the streams with waiting words.
+        PlanError: the pipeline has a deadlock; the message names the streams in which words wait.
     """
     streams = {name: Stream(name) for name in design.streams}
     for instance in design.instances:  # only wires: both ends are the same stream
@@ -113,7 +116,7 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
 
 
 def _run(processes: list[Process]) -> None:
-    """Run all processes; each one continues after the event that it waits for."""
+    """Run all processes to their ends; a process that waits continues after the next event."""
     ready: deque[Process] = deque(processes)
     while ready:
         process = ready.popleft()
@@ -123,7 +126,7 @@ def _run(processes: list[Process]) -> None:
 
 
 def _stalls(stream: Stream) -> int:
-    """Return the number of cycles in which the next word was offered, but its reader not ready."""
+    """Return the number of cycles in which a word was offered, but its reader was not ready."""
     stalls, before = 0, -1
     for offer, moved in zip(stream.offers, stream.moved, strict=False):
         stalls += moved - max(offer, before + 1)
@@ -132,7 +135,7 @@ def _stalls(stream: Stream) -> int:
 
 
 def _fill(held: handshakes.FifoMoves) -> int:
-    """Return the largest number of words in a FIFO."""
+    """Return the largest number of words that were in a FIFO at one time."""
     entered, left = np.array(held.entered), np.array(held.left)
     if not len(entered):
         return 0

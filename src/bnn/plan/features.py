@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the size of a module depends on: features of its parameters, and its memories.
+"""Features of a module: numbers that its size in cells depends on, and its memories.
 
-Every feature grows with parallelism and widths, and its coefficient is never negative. So a larger
-block never gets a smaller estimate.
+Every feature grows with parallelism and widths, and no coefficient is negative. So a larger block
+never gets a smaller estimate than a smaller block of the same kind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Features = dict[str, float]
 
 
 def features(module: str, generics: Mapping[str, Generic]) -> Features:
-    """Return the features of one instance; ``one`` is the constant 1."""
+    """Return name -> value of the features of one instance; ``one`` is always 1."""
     g: Any = generics
     found: Features = {"one": 1.0}
     match module:
@@ -110,7 +110,7 @@ def _matrix(g: Any) -> Features:
 
 
 def _chains(g: Any, simd: int) -> Features:
-    """Return features of adder chains (bnn_dot_adder_chain) and their shared pairs (bnn_pairs)."""
+    """Return the features of adder chains (bnn_dot_adder_chain) with their pairs (bnn_pairs)."""
     lanes, terms, bits = g["PE"] * g["PIXELS"], (simd + 1) // 2, g["ABITS"] + 1
     first = bits + 1
     widths = [min(first + (s + 1).bit_length(), g["ACC"]) for s in range(terms - 1)]
@@ -124,10 +124,11 @@ def _chains(g: Any, simd: int) -> Features:
 
 
 def _counters(simd: int, *, xnor: bool, ternary: bool) -> tuple[int, int, int]:
-    """Return numbers per lane: LUT6 in counters, 6:3 counters (summands of adders), registers.
+    """Return three numbers for one population count: LUT6, 6:3 counters, registers.
 
     The circuits are ``bnn_xnor_popcount``, ``bnn_ternary`` and ``bnn_popcount``: full adders over
-    triples of bits, then 6:3 counters of their sums (ones) and carries (twos).
+    triples of bits, then 6:3 counters over the adders' sums (ones) and carries (twos). Adders
+    follow, with one summand per 6:3 counter.
     """
     triples = -(-simd // 3)
     ones, twos, tables = triples, triples, 2 * triples
@@ -161,7 +162,10 @@ def _patches(g: Any) -> Features:
 
 
 def _patch_memory(g: Any) -> Memory:
-    """Return the memory of ``bnn_patches``: a copy of the rows per pixel that a group reads."""
+    """Return the buffer of ``bnn_patches``, which has several copies of the map rows.
+
+    There is one copy for each pixel of the map that a group of positions reads in one cycle.
+    """
     reach = g["K_W"] + (g["PIXELS"] - 1) * g["S_W"]
     depth = g["ROWS"]
     for size in (g["IN_W"], g["PARTS"]):
@@ -174,7 +178,7 @@ def _fifo(bits: int, depth: int) -> Features:
 
 
 def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
-    """Return the memories of one instance."""
+    """Return the memories in one instance of ``module``."""
     g: Any = generics
     match module:
         case "bnn_matrix":
@@ -208,7 +212,10 @@ def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
 
 
 def _parameters(g: Any, bits: int, depth: int, style: str) -> list[Memory]:
-    """Return the memories of ``bnn_parameters``: 32-bit chunks per PE if loadable, else a table."""
+    """Return the memories of ``bnn_parameters`` for words of ``bits`` bits per PE.
+
+    Loadable parameters need a memory per PE and 32-bit chunk; constants are one table.
+    """
     if not g["LOADABLE"]:
         return [Memory(g["PE"] * bits, depth, constant=True, style=style)]
     full, rest = divmod(bits, 32)

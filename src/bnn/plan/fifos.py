@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""FIFO depths that keep the pace of a design, found with the event model.
+"""Find small FIFO depths that do not make a design slower, with the event model.
 
-By default a design has FIFOs for a whole image after every fork, which is always enough; most
-branches need a few rows only. If a matrix reads its vector faster than the previous block writes
-it, a FIFO before the matrix collects the next vector. A deeper FIFO never makes a marked graph
-slower, so the smallest depth that keeps the pace is found by bisection.
+A design has FIFOs for a whole image after every fork. This is always enough, but most branches need
+a few rows only. If a matrix reads a vector faster than the previous block writes it, a FIFO before
+the matrix can collect the next vector. A deeper FIFO never makes a marked graph slower, so the
+smallest depth that is fast enough is found by bisection.
 """
 
 from __future__ import annotations
@@ -18,27 +18,30 @@ from bnn.hw.blocks.plumbing import Fifo, Fork
 from bnn.hw.design import Design, build
 from bnn.plan.events import Timing, simulate
 
-#: Most words that a run may move; number of images that show the pace (cycles per image).
+#: Most words that a run of the event model may move; most images of a run.
 _MAX_WORDS = 1_200_000
 _IMAGES = 4
 
 
 def words(design: Design) -> int:
-    """Return the number of words that all blocks write per image."""
+    """Return the number of words that all blocks of ``design`` together write per image."""
     return sum(instance.block.output_words for instance in design.instances)
 
 
 def pace(design: Design) -> Timing | None:
-    """Return the timing of up to 4 simulated images.
+    """Return the timing of ``design`` from the event model, for 2 to 4 images.
 
-    None if even two images move so many words that the simulation would take minutes.
+    Return None if two images already move so many words that the model would take minutes.
     """
     images = min(_IMAGES, _MAX_WORDS // words(design))
     return simulate(design, images) if images >= 2 else None
 
 
 def sized(design: Design) -> tuple[Design, Timing | None]:
-    """Return ``design`` with the FIFOs that it needs, and its timing, see :func:`pace`."""
+    """Return ``design`` with FIFOs of the depths that it needs, and the timing from :func:`pace`.
+
+    If the timing is None, the design is unchanged.
+    """
     timing = pace(design)
     if timing is None:
         return design, None
@@ -50,7 +53,7 @@ def sized(design: Design) -> tuple[Design, Timing | None]:
 
 
 def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
-    """Return the design with a FIFO for one vector before each matrix where it raises the speed."""
+    """Return the design with FIFOs of one vector before matrices, where this makes it faster."""
     made = {each.outputs[0]: each for each in design.instances}
     for each in design.instances:
         source = made.get(each.inputs[0])
@@ -67,7 +70,7 @@ def _with_vectors(design: Design, timing: Timing) -> tuple[Design, Timing]:
 
 
 def _after_forks(design: Design) -> dict[str, int]:
-    """Return name -> depth in words of each FIFO after a fork, the deepest first."""
+    """Return name -> depth in words of each FIFO after a fork, in order of falling depth."""
     branches = {
         name for each in design.instances if isinstance(each.block, Fork) for name in each.outputs
     }
@@ -80,7 +83,10 @@ def _after_forks(design: Design) -> dict[str, int]:
 
 
 def _shortest(design: Design, timing: Timing, name: str, depth: int) -> tuple[Design, Timing]:
-    """Return the design with the smallest depth of the FIFO ``name`` that keeps the pace."""
+    """Return the design, not slower than now, with the smallest depth of the FIFO ``name``.
+
+    ``depth``: the depth of this FIFO now. The second result is the new design's timing.
+    """
     low, high = 1, min(depth, max(1, timing.fills.get(name, depth)))
     while low < high:
         middle = (low + high) // 2

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The handshake of every block: when it takes and offers words.
+"""Models of the blocks: the cycles in which each block takes and offers words.
 
-Each function models a block of ``bnn/hw/rtl``: the cycles in which it can take a word, and those in
-which it offers one. A registered signal changes one cycle after its cause: hence the ``+ 1``.
+Each function models a block of ``bnn/hw/rtl``: it posts the cycles in which the block can take an
+input word and the cycles in which it offers an output word. A registered signal changes one cycle
+after its cause; this is the reason for ``+ 1`` in many places.
 """
 
 from __future__ import annotations
@@ -31,14 +32,22 @@ class FifoMoves:
 
 
 class BlockModel(NamedTuple):
-    """The processes that model a block, and its output FIFO if it has one."""
+    """The processes that model a block.
+
+    Attributes:
+        processes: generators, see :mod:`bnn.plan.streams`.
+        held: moves of the FIFO at the block's output; None if there is no FIFO.
+    """
 
     processes: list[Process]
     held: FifoMoves | None = None
 
 
 def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -> BlockModel:
-    """Return the model of ``block`` for a number of images."""
+    """Return the model of ``block``, which reads ``inputs`` and writes ``outputs``.
+
+    ``images``: number of images of the run.
+    """
     source, target = inputs[0], outputs[0]
     match block:
         case Resize():
@@ -91,7 +100,7 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
 
 
 def _fifo_in(source: Stream, pops: Events, depth: int) -> Process:
-    """A word can enter when the word ``depth`` words earlier has moved to the output register."""
+    """Input of a FIFO: word n can enter after word n - ``depth`` moved to the output register."""
     for _ in range(depth):
         source.take(0)
     at = 0
@@ -103,7 +112,7 @@ def _fifo_in(source: Stream, pops: Events, depth: int) -> Process:
 
 
 def _queue(source: Stream, target: Stream, pops: Events) -> Process:
-    """Move words from the memory to the output register when that is free or being read."""
+    """Output of a FIFO: a word moves to the output register when it is free or being read."""
     entered, left = source.moved, target.moved
     at = last = 0
     while True:
@@ -124,7 +133,7 @@ def _queue(source: Stream, target: Stream, pops: Events) -> Process:
 
 
 def _widen(source: Stream, target: Stream, ratio: int) -> Process:
-    """The first part of a word may enter while the previous word leaves."""
+    """Widen: the first part of a wide word may enter while the previous wide word leaves."""
     source.take(0)
     at = 0
     while True:
@@ -141,7 +150,7 @@ def _widen(source: Stream, target: Stream, ratio: int) -> Process:
 
 
 def _narrow(source: Stream, target: Stream, ratio: int) -> Process:
-    """The next word may enter while the last part of the previous one leaves."""
+    """Narrow: the next wide word may enter while the last part of the previous word leaves."""
     source.take(0)
     at = 0
     while True:
@@ -156,7 +165,10 @@ def _narrow(source: Stream, target: Stream, ratio: int) -> Process:
 
 
 def _serialize(source: Stream, target: Stream, block: Serialize) -> Process:
-    """A complete group moves to the output when the previous one has left or is leaving."""
+    """Serialize: a complete group moves to the output register in one cycle.
+
+    It does so when the last word of the previous group has left or is leaving.
+    """
     tail = block.positions - (block.groups - 1) * block.pixels
     source.take(0)
     at = out = group = 0
@@ -183,7 +195,10 @@ def _serialize(source: Stream, target: Stream, block: Serialize) -> Process:
 
 
 def _trim(source: Stream, target: Stream, block: Trim) -> Process:
-    """A kept word passes in the cycle in which it is offered, if earlier words were taken."""
+    """Trim: a word that is kept passes in the cycle in which it is offered.
+
+    All earlier words must have been taken.
+    """
     at = 0
     while True:
         if at % block.total < block.keep:
@@ -209,7 +224,7 @@ def _trim_back(source: Stream, target: Stream, block: Trim) -> Process:
 
 
 def _pad(source: Stream, target: Stream, block: Pad) -> Process:
-    """Words pass in the same cycle; zeros are offered without an input."""
+    """Pad: words pass in the cycle in which they are offered; zeros need no input word."""
     at = 0
     while True:
         for _ in range(block.keep):
@@ -235,7 +250,7 @@ def _pad_back(source: Stream, target: Stream, block: Pad) -> Process:
 
 
 def _fork(source: Stream, targets: list[Stream], target: Stream) -> Process:
-    """A word moves in the cycle in which all readers take it."""
+    """Fork: a word moves in the cycle in which all readers take it."""
     at = 0
     while True:
         while len(source.offers) <= at:
@@ -266,7 +281,7 @@ def _fork_back(source: Stream, targets: list[Stream]) -> Process:
 
 
 def _add(source: Stream, target: Stream) -> Process:
-    """A sum is offered in the cycle after both operands have arrived."""
+    """Adder, output: a sum is offered in the cycle after both operands have arrived."""
     at = 0
     while True:
         while len(source.moved) <= at:
@@ -276,7 +291,10 @@ def _add(source: Stream, target: Stream) -> Process:
 
 
 def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
-    """An operand is taken when the other one is offered and the previous sum leaves or has left."""
+    """Adder, input: an operand is taken when the other operand is offered.
+
+    The previous sum must also have left, or be leaving.
+    """
     at = 0
     while True:
         while len(other.offers) <= at:
@@ -291,7 +309,7 @@ def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
 
 
 def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
-    """Words wait for the output only if they are of the last position of a window."""
+    """Maximum: only words of a window's last position wait until the output is free."""
     free = (block.positions - 1) * block.folds
     at = out = 0
     while True:
@@ -316,7 +334,12 @@ def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
 
 
 def _groups(block: SlidingWindow) -> tuple[list[int], list[int]]:
-    """Return, per group of an image: number of rows that it needs, number of rows free after it."""
+    """Return two numbers for each group of an image: rows that it needs, rows that it frees.
+
+    The first is the number of map rows, counted from the top, that must be in the buffer before the
+    group is read. The second is the number of rows, counted from the top, that no later group
+    reads.
+    """
     height, width = block.out_shape
     positions, rows = height * width, block.shape[0]
     needed, freed = [], []
@@ -331,9 +354,9 @@ def _groups(block: SlidingWindow) -> tuple[list[int], list[int]]:
 
 
 def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) -> Process:
-    """Words of a row are taken when enough earlier rows are free.
+    """Window, input: the words of a row are taken when the buffer has room for the row.
 
-    ``ends`` has the cycle in which the last word of each group is read.
+    ``ends``: for each group, the cycle in which the last word of the group is read.
     """
     words = block.input_words // block.shape[0]
     rows = block.shape[0]
@@ -356,7 +379,10 @@ def _window_in(source: Stream, ends: Events, block: SlidingWindow, images: int) 
 
 
 def _window(source: Stream, target: Stream, ends: Events, block: SlidingWindow) -> Process:
-    """A group is read when its rows are complete, one word per cycle while the output is free."""
+    """Window, output: a group is read from the buffer when all its rows have arrived.
+
+    One word is read per cycle while the output is free.
+    """
     needed, _ = _groups(block)
     row_words = block.input_words // block.shape[0]
     image_words = block.input_words
@@ -389,7 +415,10 @@ def _window(source: Stream, target: Stream, ends: Events, block: SlidingWindow) 
 
 
 def _matrix(source: Stream, target: Stream, pushed: Stream, block: Matrix) -> Process:
-    """A fold is computed per cycle; the last fold of a row waits for room in the output FIFO."""
+    """Matrix: one column fold is computed per cycle.
+
+    The last column fold of each row fold waits until the output FIFO has room for the result.
+    """
     depth, latency = block.fifo_depth, block.latency
     row_folds, column_folds = block.row_folds, block.column_folds
     entered, left = source.moved, target.moved

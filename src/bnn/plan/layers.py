@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The options of one matrix of a network: foldings, with their cycles and costs.
+"""The options of one layer: its possible foldings, with their cycles and costs.
 
-A layer here is a dot, together with the window before it if only the dot reads it. Its blocks are
-made by the same functions as those of a design, so their cycles are the same.
+A layer in this module is a dot, together with the window before it if only the dot reads the
+window. The functions that make a design also make the blocks of a layer, so a layer has the same
+cycles as in a design.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ from bnn.plan import cost
 from bnn.plan.cost import Cost
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window, sources
 
-#: Costs are computed for foldings whose guessed number of LUTs is at most this multiple of the
-#: smallest, and for at most so many of them.
+#: Costs are computed for foldings whose rough number of LUTs is at most this multiple of the
+#: smallest rough number; and for at most this number of foldings.
 _SLACK, _MAX_COSTED = 2.0, 60
 #: Largest SIMD: a popcount of more columns would need more pipeline stages.
 _MAX_COLUMNS = 1152
-#: Largest word between converters, in values; wider ones cost more than they bring.
+#: Most values of a word between two converters; wider words cost more LUTs than they save.
 _MAX_COMMON_WIDTH = 4608
 STYLES = ("auto", "block", "distributed")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One folding of a layer, with its cycles per image and the cost of its blocks."""
+    """One folding of a layer, with the cycles per image and the estimated cost of its blocks."""
 
     fold: LayerFolding
     cycles: int
@@ -50,11 +51,13 @@ class Option:
 
 @dataclass
 class Layer:
-    """A dot of a program, and its possible foldings.
+    """A dot of a program, with the window that only it reads, and its possible foldings.
 
     Attributes:
-        needs: which operations run on the accelerator, and the readers of each edge.
+        needs: which operations run on the accelerator, and which operations read each edge.
+        dot: the dot.
         loadable: whether parameters are written at run time, see :class:`bnn.hw.folding.Folding`.
+        banned: foldings that :meth:`options` does not yield any more.
     """
 
     needs: Needs
@@ -87,7 +90,7 @@ class Layer:
         return self.dot.name
 
     def _grid(self) -> NDArray[np.int64]:
-        """Return all foldings as rows of (PE, SIMD, pixels, cycles, rough size of the logic)."""
+        """Return all foldings, int64 (n, 5): PE, SIMD, pixels, cycles, rough number of LUTs."""
         # A vector from memory is padded to a multiple of SIMD.
         columns = -(-self.columns // 64) * 64 if self.is_first else self.columns
         widths = {d for d in (*divisors(self.columns), *divisors(columns)) if d <= _MAX_COLUMNS}
@@ -115,7 +118,7 @@ class Layer:
         return np.column_stack([grid, guess + np.where(self._natural(grid), 0, meet)])
 
     def _natural(self, grid: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return for each folding whether words reach the matrix without a converter."""
+        """Return for each row of ``grid`` whether the matrix needs no converter before it."""
         simd, pixels = grid[:, 1], grid[:, 2]
         channels = self.edge.shape[2]
         found: NDArray[np.bool_] = channels % simd == 0
@@ -129,11 +132,14 @@ class Layer:
 
     @property
     def fastest(self) -> int:
-        """Cycles of the matrix in the fastest folding."""
+        """Cycles per image of the matrix with its fastest folding."""
         return int(self._table[:, 3].min())
 
     def options(self, bound: int) -> Iterator[Option]:
-        """Yield cheap options with at most ``bound`` cycles per image, in any order."""
+        """Yield the options of low cost with at most ``bound`` cycles per image, in any order.
+
+        A rough number of LUTs decides for which foldings the cost is computed.
+        """
         fast = self._table[self._table[:, 3] <= bound]
         if not len(fast):
             return
@@ -145,7 +151,7 @@ class Layer:
                     yield option
 
     def _costed(self, fold: LayerFolding) -> tuple[Option, ...]:
-        """Return the options of ``fold``: one for each memory style with another cost."""
+        """Return the options for ``fold``: one for each memory style, without equal costs."""
         if fold not in self._known:
             self._known[fold] = self._options_of(fold)
         return self._known[fold]
@@ -165,7 +171,7 @@ class Layer:
         return tuple(found.values())
 
     def blocks(self, fold: LayerFolding) -> list[Block]:
-        """Return the blocks of the layer as in a design: window, converters, matrix."""
+        """Return the blocks that the layer has in a design: window, converters, matrix."""
         return [instance.block for instance in self._wired(fold).instances]
 
     def _wired(self, fold: LayerFolding) -> Wiring:
@@ -197,5 +203,5 @@ class Layer:
 
 
 def layers(needs: Needs, *, loadable: bool) -> list[Layer]:
-    """Return the layers of a program, in order."""
+    """Return the layers of a program, in the order of its dots."""
     return [Layer(needs, dot, loadable) for dot in needs.dots]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which memories Yosys makes of an array on 7-series parts: block RAM, LUT RAM or logic.
+"""What Yosys makes of an array on 7-series parts: block RAMs, RAM in LUTs, or logic.
 
-Yosys' ``memory_libmap`` takes the memory with the lowest cost in its library. The costs are
-repeated here, so block RAMs are computed, not fitted.
+Yosys' ``memory_libmap`` takes the kind of memory with the lowest cost in its library. This module
+has the same costs, so the number of block RAMs is computed, not fitted.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _MULTIPLEXER = 0.5
 
 @dataclass(frozen=True)
 class Memory:
-    """``count`` arrays of ``depth`` words of ``bits`` bits.
+    """``count`` equal arrays of ``depth`` words of ``bits`` bits.
 
     Attributes:
         constant: whether the arrays are never written.
         style: requested memory style: ``auto``, ``block`` or ``distributed``.
-        registered: whether the read port has a register, which a block RAM needs.
+        registered: whether the read port has a register; without it, block RAM is not possible.
     """
 
     bits: int
@@ -46,14 +46,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class Mapped:
-    """The cells that an array becomes.
+    """The cells that arrays become.
 
     Attributes:
+        bram36: block RAMs of 36 kbit; 0.5 is a block RAM of 18 kbit.
         quads: groups of four LUTs used as RAM.
-        logic: LUTs of a constant memory of at most 64 words.
-        tables: LUTs of a constant memory of 65 to 256 words with style ``distributed``.
-        deep: LUT6 that other constant memories need at least; Yosys uses more.
-        multiplexed: bits of the multiplexers that join memories.
+        logic: LUTs of constant arrays of at most 64 words.
+        tables: LUTs of constant arrays of 65 to 256 words with style ``distributed``.
+        deep: LUT6 that other constant arrays need at least; Yosys uses more.
+        multiplexed: bits of the two-way multiplexers that join memories which are not deep enough.
     """
 
     bram36: float = 0.0
@@ -65,7 +66,7 @@ class Mapped:
 
 
 def mapped(memory: Memory) -> Mapped:
-    """Return the cells of all arrays of ``memory`` together."""
+    """Return the cells that all arrays of ``memory`` together become."""
     cost, block = _block(memory)
     other_cost, other = _other(memory)
     # With style auto, a single word or bit never becomes a memory.
@@ -112,7 +113,10 @@ def _other(memory: Memory) -> tuple[float, Mapped]:
 
 
 def _logic(bits: int, depth: int, style: str) -> Mapped:
-    """Return the cells of a constant memory in LUTs; equal columns of few words share a LUT."""
+    """Return the cells of a constant array in LUTs.
+
+    With fewer than 16 words, some of its columns of bits must be equal; these share a LUT.
+    """
     tables = -(-depth // _TABLE)
     if tables == 1:
         return Mapped(logic=min(bits, 2**depth - 2) if depth < 16 else bits)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The event model of ``bnn_reader`` and ``bnn_writer``: bursts at both ends of the pipeline.
 
-The memory is that of the simulated board (``hw/sim/harness.cpp``) without stalls: a read's first
-beat comes ``latency`` cycles after its address, a write's answer ``latency`` cycles after its last
-beat; at most eight reads and eight writes are outstanding; buffers begin at a page.
+The memory behaves like the memory of the simulated board (``hw/sim/harness.cpp``) without stalls.
+The first word of a read comes ``latency`` cycles after the read's address; the response to a write
+comes ``latency`` cycles after the write's last word. At most eight reads and eight writes are
+outstanding at a time. Buffers begin at a page of 4 KiB.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ Process = Generator[Events, None, None]
 
 #: 64-bit words of a 4 KiB page and of the longest burst; most outstanding bursts.
 _PAGE, _BURST, _MAX_OUTSTANDING = 512, 16, 8
-#: Registers between a beat and the reader's FIFO.
+#: Registers between the memory bus and the reader's FIFO.
 _READ_REGISTERS = 1
 #: Words of the FIFOs of ``bnn_reader`` and ``bnn_writer``.
 _READ_DEPTH, _WRITE_DEPTH = 64, 32
 
 
 def reader(target: Stream, image_words: int, total: int, latency: int) -> list[Process]:
-    """Return the processes that read ``total`` words; no burst crosses an image's or page's end."""
+    """Return the processes that read ``total`` 64-bit words in bursts into ``target``.
+
+    A burst ends at the latest at the end of an image and at the end of a page.
+    """
     pushed = Stream("read")
     return [_bursts(target, pushed, image_words, total, latency), _queue(pushed, target, Events())]
 
@@ -57,7 +61,10 @@ def _bursts(target: Stream, pushed: Stream, image_words: int, total: int, latenc
 def writer(
     source: Stream, image_words: int, images: int, latency: int, finished: list[int]
 ) -> Process:
-    """Return the process that writes bursts and appends each image's last cycle to ``finished``."""
+    """Return the process that writes the words of ``source`` to memory in bursts.
+
+    For each image, it appends the cycle in which the last word is written to ``finished``.
+    """
     pops = 0
     for _ in range(_WRITE_DEPTH):
         source.take(0)

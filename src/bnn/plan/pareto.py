@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Speed against size: the plans of a network that are Pareto-optimal in fps, LUT and BRAM."""
+"""The plans of a model that are Pareto-optimal in images per second, LUTs and block RAMs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bnn.hw.parts import Part
 from bnn.plan.search import Budget, Found, Search
 from bnn.program.program import Program
 
-#: Plans that are tried per doubling of the speed.
+#: Number of limits of cycles that are tried while the speed doubles.
 _PLANS_PER_DOUBLING = 3
 #: The slowest plan takes at most this multiple of the fastest plan's cycles.
 _MAX_SLOWDOWN = 100
@@ -26,7 +26,7 @@ class Point:
     Attributes:
         fps: images per second.
         cycles: cycles per image of the slowest block.
-        lut, bram36: estimated cells.
+        lut, bram36: estimated numbers of cells.
         bottleneck: name of the layer with the slowest block.
         fits: whether the plan fits the part.
     """
@@ -41,12 +41,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The plans of a model, the slowest first.
+    """The Pareto-optimal plans of a model.
 
     Attributes:
         name: name of the model.
-        points: the plans.
-        accuracy: test accuracy in per cent from the model's card; None without a card.
+        points: the plans, the slowest first.
+        accuracy: test accuracy in per cent from the model's card; None if there is no card.
     """
 
     name: str
@@ -62,10 +62,13 @@ class Curve:
 def curve(
     name: str, program: Program, part: Part, clock_mhz: float, *, loadable: bool, fill: float
 ) -> Curve:
-    """Return the Pareto-optimal plans, also some that are too large for the part.
+    """Return the Pareto-optimal plans of ``program``, also some that are too large for ``part``.
 
     Args:
-        name: name of the model, for its accuracy.
+        name: name of the model, to find its accuracy.
+        program: the model's program.
+        part: the part.
+        clock_mhz: clock in MHz.
         loadable: whether parameters are written at run time.
         fill: share of the part's LUTs that may be used.
     """
@@ -109,7 +112,10 @@ def _bounds(least: int, most: int) -> list[int]:
 
 
 def _unbeaten(points: list[Point]) -> list[Point]:
-    """Return the Pareto-optimal points: no other point is at least as good in fps, LUT and BRAM."""
+    """Return the Pareto-optimal points of ``points``.
+
+    A point is removed if another point is at least as good in each of fps, LUT and BRAM.
+    """
 
     def beats(one: Point, other: Point) -> bool:
         return (
@@ -123,7 +129,7 @@ def _unbeaten(points: list[Point]) -> list[Point]:
 
 
 def card_accuracy(name: str) -> float | None:
-    """Return the test accuracy in per cent from a bundled model's card; None without a card."""
+    """Return the test accuracy in per cent of a bundled model; None if it has no model card."""
     card = resources.files("bnn") / "models" / f"{name}.md"
     if not card.is_file():
         return None

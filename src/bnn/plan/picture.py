@@ -23,7 +23,11 @@ _TICKS = 5
 
 
 def write(path: Path, curves: Sequence[Curve], part: Part, clock_mhz: float) -> None:
-    """Write the picture as HTML or PNG; ``path`` ends in .html or .png."""
+    """Write the picture as HTML or PNG; ``path`` must end in .html or .png.
+
+    Raises:
+        PlanError: ``path`` has another ending, or cannot be written.
+    """
     if path.suffix not in (".html", ".png"):
         raise PlanError(f"{path}: must end in .html or .png")
     drawing = draw(curves, part, clock_mhz)
@@ -36,7 +40,10 @@ def write(path: Path, curves: Sequence[Curve], part: Part, clock_mhz: float) -> 
 
 
 def draw(curves: Sequence[Curve], part: Part, clock_mhz: float) -> Drawing:
-    """Return a drawing: a panel for LUTs, one for block RAMs, one for accuracy (several models)."""
+    """Return a drawing with a panel for LUTs and a panel for block RAMs.
+
+    If at least two models have an accuracy and a plan that fits, a panel shows the accuracies.
+    """
     rated = [each for each in curves if each.accuracy is not None and each.best is not None]
     with_accuracy = len(rated) > 1
     panels = 3 if with_accuracy else 2
@@ -56,7 +63,7 @@ def draw(curves: Sequence[Curve], part: Part, clock_mhz: float) -> Drawing:
 
 
 def _scale(curves: Sequence[Curve]) -> Callable[[float], float]:
-    """Return the function that maps images per second to a position x, logarithmic."""
+    """Return a function from images per second to the position x on a logarithmic axis."""
     speeds = [point.fps for each in curves for point in each.points]
     low, high = math.log10(min(speeds)), math.log10(max(speeds))
     span = max(high - low, 0.1)
@@ -64,7 +71,7 @@ def _scale(curves: Sequence[Curve]) -> Callable[[float], float]:
 
 
 def _round(value: float) -> float:
-    """Return a round number of at least ``value``, for an axis with five steps."""
+    """Return the end of an axis with five steps: a round number of at least ``value``."""
     power: float = 10 ** math.floor(math.log10(value))
     return next(
         power * step for step in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if power * step >= value
@@ -72,14 +79,17 @@ def _round(value: float) -> float:
 
 
 class _Labels:
-    """Labels beside dots; a label is moved until it covers no other, or left out without room."""
+    """Labels beside dots.
+
+    A label is moved until it covers no other label; if there is no room, it is not drawn.
+    """
 
     def __init__(self, drawing: Drawing) -> None:
         self._drawing = drawing
         self._boxes: list[tuple[float, float, float]] = []
 
     def put(self, x: float, y: float, words: str, colour: str) -> bool:
-        """Write a label beside (x, y); return False if there is no room."""
+        """Draw the label ``words`` beside (x, y); return False, and draw nothing, without room."""
         half = 2.6 * len(words)
         x = max(x, _LEFT + half + 4)  # not over the axis
         places = [(x, y + dy) for dy in (-8, 16, -19, 27, -30, 38)]
@@ -122,10 +132,11 @@ def _speeds(drawing: Drawing, bottom: float, curves: Sequence[Curve]) -> None:
 
 
 def shown_plans(points: Sequence[Point]) -> list[Point]:
-    """Return the plans to draw: those that no other plan beats in speed and LUTs.
+    """Return the plans to draw: no other plan is at least as fast with fewer LUTs.
 
-    Plans that are best for block RAMs only would make a zigzag line. Plans that do not fit the part
-    are compared among themselves, and drawn only if they are faster than all that fit.
+    A plan that is only good in block RAMs is not drawn, because the line would become a zigzag.
+    Plans that do not fit the part are compared with each other only, and are drawn only if they are
+    faster than all plans that fit.
     """
     fitting = [point for point in points if point.fits]
     fastest = max((point.fps for point in fitting), default=0.0)
@@ -195,7 +206,7 @@ def _label(each: Curve) -> str:
 
 
 def page(drawing: Drawing, curves: Sequence[Curve], part: Part, clock_mhz: float) -> str:
-    """Return one self-contained HTML page with the picture and a table of its numbers."""
+    """Return one self-contained HTML page with the picture and a table of all plans."""
     margins = ", ".join(f"{kind} +-{error:.0f} %" for kind, error in cost.errors().items())
     cells = f"{part.luts:,} LUT, {part.bram36:g} BRAM36"
     summary = pages.both(

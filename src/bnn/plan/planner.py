@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Find the cheapest folding for a requested speed, or the fastest that fits."""
+"""Find the cheapest plan for a requested speed, or the fastest plan that fits the part."""
 
 from __future__ import annotations
 
@@ -27,17 +27,21 @@ from bnn.program.program import Program
 
 #: Default share of a part's LUTs that a plan may use: fuller designs often cannot be routed.
 FILL = 0.85
-#: If FIFOs make a plan too large, the cycles of the next one that is tried are more by 1 / this.
+#: If FIFOs make a plan too large, the next limit of cycles is larger by 1/16 of this one.
 _SLOWER = 16
 _KINDS = ("LUT", "FF", "BRAM36", "DSP")
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One matrix of a plan, with the blocks before it.
+    """One matrix of a plan, with the blocks between the previous matrix and it.
 
     Attributes:
-        cycles: cycles per image of the slowest of its blocks.
+        name: name of the dot.
+        rows, columns: size of the matrix, padding included.
+        fold: its folding.
+        cycles: cycles per image of the slowest of these blocks.
+        cost: estimated cost of these blocks.
     """
 
     name: str
@@ -53,11 +57,12 @@ class Plan:
     """A design for a part at a clock, with its estimated size.
 
     Attributes:
-        design: the design of the program with ``folding``.
+        design: the design of the program with the folding of the plan.
         cost: estimated cost of the whole accelerator.
-        timing: timing of a run of the event model. None for a design with too many words for
-            it; the interval is then the number of cycles of the slowest block.
-        board: the board that was requested; None if it was a part.
+        part: the part that the design is for.
+        clock_mhz: clock in MHz.
+        timing: timing from the event model; None if the design moves too many words for the model.
+        board: the board that was requested; None if a part was requested.
     """
 
     design: Design
@@ -69,17 +74,20 @@ class Plan:
 
     @property
     def planned_only(self) -> str:
-        """The reason why ``bnn build`` cannot build it; "" if it can."""
+        """Why ``bnn build`` cannot build the plan; "" if it can."""
         return boards.planned_only(self.part, self.board)
 
     @property
     def folding(self) -> Folding:
-        """The folding, for ``bnn build`` and the runtime ``sim``."""
+        """The folding of the plan, for ``bnn build`` and the runtime ``sim``."""
         return self.design.folding
 
     @property
     def cycles(self) -> int:
-        """Cycles from one image to the next."""
+        """Cycles from one image to the next.
+
+        They are from the event model; without :attr:`timing`, the cycles of the slowest block.
+        """
         return self.design.cycles if self.timing is None else self.timing.interval
 
     @property
@@ -89,16 +97,16 @@ class Plan:
 
     @property
     def routed(self) -> RoutedClock | None:
-        """The clock of its slowest kind of block, routed out of context; None if unknown."""
+        """The plan's slowest kind of block and its clock out of context; None if not known."""
         return clocks.routed(self.design, self.part)
 
     @property
     def clock_is(self) -> str:
-        """How far the clock of the plan was tried: "estimated" or "hoped for".
+        """How well the clock of the plan was tried: "estimated" or "hoped for".
 
-        Estimated: each kind of its blocks was routed alone on this part and reached the clock.
-        Hoped for: one did not, or none was routed on this part. Only ``bnn build --pnr``, which
-        routes the whole design, proves a clock.
+        "estimated": every kind of block in the design was routed out of context on this part and
+        reached the clock. "hoped for": at least one kind did not reach the clock, or was not routed
+        on this part. Only ``bnn build --pnr``, which routes the whole design, proves a clock.
         """
         return clocks.clock_is(self.design, self.part, self.clock_mhz)
 
@@ -109,7 +117,10 @@ class Plan:
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
-        """The matrices in order, each with the blocks between the previous matrix and it."""
+        """The matrices in order, each with the blocks between the previous matrix and it.
+
+        Blocks after the last matrix are in none of them.
+        """
         found: list[LayerPlan] = []
         waiting: list[Instance] = []
         for instance in self.design.instances:
@@ -121,13 +132,16 @@ class Plan:
 
     @property
     def used(self) -> dict[str, tuple[float, float]]:
-        """Kind of cell -> (estimated use, what the part has)."""
+        """Kind of cell -> (estimated number that the plan uses, number in the part)."""
         have = (self.part.luts, self.part.ffs, self.part.bram36, self.part.dsps)
         use = (self.cost.lut, self.cost.ff, self.cost.bram36, self.cost.dsp)
         return dict(zip(_KINDS, zip(use, map(float, have), strict=True), strict=True))
 
     def as_json(self) -> dict[str, Any]:
-        """Return the plan as plain values; ``folding`` is what ``bnn build --folding`` reads."""
+        """Return the plan as values that JSON can express.
+
+        The value of ``folding`` has the format of the file that ``bnn build --folding`` reads.
+        """
         return {
             "part": self.part.name,
             "board": None if self.board is None else self.board.name,
@@ -191,21 +205,26 @@ def plan(
     probes: str = "none",
     fill: float = FILL,
 ) -> Plan:
-    """Return the cheapest plan with at least ``fps`` images per second, or the fastest that fits.
+    """Return the cheapest plan with at least ``fps`` images per second.
+
+    Without ``fps``, return the fastest plan that fits the part.
 
     Args:
         model: a model, a program, or what :func:`bnn.load` takes.
-        fps: required images per second; None for the fastest plan that fits.
-        on: the part or board, or the name of one.
-        clock_mhz: clock in MHz; None for the clock of the board, or of the original on the part.
-        loadable: whether parameters are written at run time; constants are smaller.
-        probes: streams that are counted while the design runs: "none", "ends" (those of the
-            memory) or "all". Their cells are in the plan.
-        fill: share of the part's LUTs that may be used, above 0, at most 1.
+        fps: required images per second; None: as many as possible.
+        on: the part or board, or its name, see :func:`bnn.hw.boards.find`.
+        clock_mhz: clock in MHz, above 0, at most 1000; None: the clock in the file of the board or
+            part.
+        loadable: True: parameters are written at run time; False: they are constants, which need
+            fewer cells.
+        probes: which streams have a probe, which counts words while the design runs: "none", "ends"
+            (the two streams from and to memory) or "all". The plan includes the probes' cells.
+        fill: share of the part's LUTs that the plan may use, above 0, at most 1.
 
     Raises:
-        PlanError: no plan does this; the message says what is exceeded, and the nearest plan.
-        BuildError: the program cannot become hardware at all.
+        PlanError: no plan is so fast or fits the part: the message says which cells are too few,
+            and what the nearest plan is. Or an argument is wrong.
+        BuildError: the hardware has no block for an operation of the program.
     """
     target, board = _target(on)
     clock = clock_mhz
@@ -229,7 +248,7 @@ def _target(on: Part | Board | str) -> tuple[Part, Board | None]:
 
 
 def _search(search: Search, target: Part, clock: float, fps: float | None) -> Plan:
-    """Return the cheapest plan with ``fps`` images per second; without ``fps`` the fastest."""
+    """Return the cheapest plan with at least ``fps`` images per second; None: the fastest plan."""
     if fps is None:
         return _fastest(search, target, clock)
     if not (fps > 0 and math.isfinite(fps)):
@@ -261,7 +280,10 @@ def _fastest(search: Search, target: Part, clock: float) -> Plan:
 
 
 def _slower(search: Search, cycles: int) -> Found | None:
-    """Return the fastest design that fits and takes more than ``cycles``; None if there is none."""
+    """Return a design that fits and takes slightly more than ``cycles`` cycles per image.
+
+    Return None if no slower design fits.
+    """
     bound, most = cycles, search.max_cycles()
     while bound < most:
         bound += max(1, bound // _SLOWER)
@@ -318,7 +340,10 @@ def _slow(search: Search) -> str:
 
 
 def _excess(search: Search, found: Found) -> str:
-    """Return which cells exceed the budget; for block RAM also the layer that uses most."""
+    """Return a phrase: which cells of ``found`` exceed the budget, and by how many.
+
+    If block RAMs exceed the budget, it also names the layer that uses most of them.
+    """
     true = _without_substitutes(search, found)
     excess = search.budget.excess(true.cost)
     parts = [
@@ -333,10 +358,11 @@ def _excess(search: Search, found: Found) -> str:
 
 
 def _without_substitutes(search: Search, found: Found) -> Found:
-    """Return the design of the same speed for a part with unlimited block RAM, or ``found``.
+    """Return a design that shows the true reason why ``found`` does not fit the part.
 
-    With too little block RAM the search puts weights into LUTs. Then LUTs are exceeded, but the
-    true reason is block RAM. ``found`` is returned if block RAM is not the reason.
+    If the part has too few block RAMs, the search puts weights into LUTs; then LUTs exceed the
+    budget, but the true reason is block RAM. In this case, return a design that is planned with
+    unlimited block RAM; else return ``found``.
     """
     budget = search.budget
     much = replace(budget, bram36=math.inf)

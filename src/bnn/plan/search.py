@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Search for the cheapest foldings within a number of cycles, and for the fastest that fit.
+"""Search for the cheapest folding with a limit of cycles, and for the fastest that fits.
 
-Each layer takes the option with the lowest cost, independently of the others: its LUTs plus a price
-per block RAM. The price is raised until the block RAMs fit. The converters between layers are known
-only when the whole design is built; then their cost is subtracted from the budget.
+For each layer, independently of the other layers, the option with the lowest cost is taken. The
+cost is the number of LUTs plus a price for each block RAM. The price is raised until the block RAMs
+of all layers fit. The converters between layers are known only after the whole design was built;
+then their cost is subtracted from the budget, and the options are chosen again.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from bnn.program.program import Program
 #: Highest price of a block RAM, in LUTs.
 _MAX_PRICE = 1 << 12
 _ROUNDS = 6
-#: Number of smaller bounds that are tried after the bisection, and the factor between them.
+#: How many smaller limits of cycles are tried after the bisection; factor from one to the next.
 _MAX_TRIES, _STEP = 14, 0.94
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The cells that a plan may use."""
+    """The number of cells of each kind that a plan may use."""
 
     lut: float
     ff: float
@@ -38,7 +39,7 @@ class Budget:
     dsp: float
 
     def excess(self, used: Cost) -> dict[str, tuple[float, float]]:
-        """Return kind of cell -> (used, allowed), for the kinds with too many cells in ``used``."""
+        """Return kind of cell -> (used, allowed), for the kinds of which ``used`` has too many."""
         pairs = {
             "LUT": (used.lut, self.lut),
             "FF": (used.ff, self.ff),
@@ -60,8 +61,10 @@ class Search:
     """A search over the foldings of one program.
 
     Args:
+        program: the program.
+        budget: the cells that a design may use.
         loadable: whether parameters are written at run time.
-        probes: streams with a probe, see :class:`bnn.hw.folding.Folding`.
+        probes: which streams have a probe, see :class:`bnn.hw.folding.Folding`.
     """
 
     def __init__(
@@ -74,16 +77,17 @@ class Search:
         self._found: dict[int, Found | None] = {}
 
     def within(self, bound: int) -> Found | None:
-        """Return the cheapest design found with at most ``bound`` cycles per image.
+        """Return the best design that was found with at most ``bound`` cycles per image.
 
-        It may exceed the budget. None if no design is so fast.
+        It has the fewest LUTs, if possible among designs whose block RAMs fit; it may exceed the
+        budget. Return None if no design is so fast.
         """
         if bound not in self._found:
             self._found[bound] = self._within(bound)
         return self._found[bound]
 
     def fastest(self) -> Found | None:
-        """Search for the fastest design that fits the budget, and return it; None if none fits."""
+        """Search for the fastest design that fits the budget; return None if no design fits."""
         low, high = self.least_cycles(), self.max_cycles()
         # Deep constants cost more LUTs: the narrowest design may not be the cheapest.
         while self._fitting(high) is None and high > low:
@@ -105,7 +109,10 @@ class Search:
         return min(known, key=lambda each: (each.design.cycles, each.cost.lut), default=None)
 
     def least_cycles(self) -> int:
-        """Return the cycles per image of the slowest layer in its fastest folding."""
+        """Return the cycles per image that every design takes at least.
+
+        They are the cycles of the slowest layer if each layer has its fastest folding.
+        """
         return max((layer.fastest for layer in self.layers), default=1)
 
     def max_cycles(self) -> int:
@@ -114,11 +121,11 @@ class Search:
         return build(self.program, narrow).cycles
 
     def slowest_layer(self) -> Layer:
-        """Return the layer whose fastest folding takes :meth:`least_cycles` cycles."""
+        """Return the layer that is the slowest if each layer has its fastest folding."""
         return max(self.layers, key=lambda layer: layer.fastest)
 
     def slower_than(self, bound: int) -> Layer | None:
-        """Return a layer that takes more than ``bound`` cycles in every folding, or None."""
+        """Return a layer without an option of at most ``bound`` cycles; None if each has one."""
         return next((e for e in self.layers if next(e.options(bound), None) is None), None)
 
     def _fitting(self, bound: int) -> Found | None:
@@ -160,7 +167,10 @@ class Search:
         return (found.cost.bram36 > self.budget.bram36, found.cost.lut)
 
     def _ban(self, design: Design, chosen: list[Option], bound: int) -> bool:
-        """Exclude the chosen options that have too slow blocks; return whether there are any."""
+        """Exclude each chosen option with a block that takes more than ``bound`` cycles.
+
+        Return whether an option was excluded.
+        """
         slow = {each.layer for each in design.instances if each.block.cycles > bound}
         banned = False
         for layer, option in zip(self.layers, chosen, strict=True):
@@ -172,7 +182,10 @@ class Search:
         return banned
 
     def _choose(self, bound: int, brams: float) -> list[Option] | None:
-        """Return an option per layer: few LUTs and, if possible, at most ``brams`` block RAMs."""
+        """Return an option per layer: few LUTs and, if possible, at most ``brams`` block RAMs.
+
+        Return None if a layer has no option of at most ``bound`` cycles.
+        """
         table = [list(layer.options(bound)) for layer in self.layers]
         if not all(table):
             return None
@@ -188,10 +201,13 @@ class Search:
 
 
 def _least_price(priced: Callable[[float], list[Option]], brams: float) -> list[Option]:
-    """Return the options for the lowest price at which they have at most ``brams`` block RAMs.
+    """Return the options for the lowest price of a block RAM at which the block RAMs fit.
+
+    If they do not fit at the highest price, return the options for the highest price.
 
     Args:
         priced: function from the price of a block RAM in LUTs to an option per layer.
+        brams: number of block RAMs that may be used.
     """
 
     def used(chosen: list[Option]) -> float:
@@ -215,9 +231,11 @@ def _least_price(priced: Callable[[float], list[Option]], brams: float) -> list[
 
 
 def none_so_fast(search: Search, bound: int, clock: float) -> PlanError:
-    """Return the error that no folding takes ``bound`` cycles or less; it names the nearest speed.
+    """Return the error for a speed that no folding reaches; it names the nearest speed.
 
     Args:
+        search: the search.
+        bound: cycles per image that were required at most.
         clock: clock in Hz.
     """
     layer, least = search.slowest_layer(), search.least_cycles()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A valid/ready stream between two blocks in the event model."""
+"""Streams of the event model: when words are offered, taken and moved between two blocks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Generator
 
 
 class Events(list[int]):
-    """Cycles of successive events; processes can wait for the next event.
+    """Cycles of events of one kind, in order; processes can wait for the next event.
 
-    A process is a generator that yields the events that it waits for.
+    A process is a generator: it yields the :class:`Events` whose next event it waits for.
     """
 
     def __init__(self) -> None:
@@ -23,12 +23,12 @@ class Events(list[int]):
         process: Generator[Events, None, None],
         queue: deque[Generator[Events, None, None]],
     ) -> None:
-        """Put ``process`` into ``queue`` when the next event is posted."""
+        """Let ``process`` wait: put it into ``queue`` when the next event is posted."""
         self._waiting.append(process)
         self._queue = queue
 
     def post(self, cycle: int) -> None:
-        """Add the next event, which happens in ``cycle``."""
+        """Add the next event, which happens in the cycle ``cycle``; wake the waiting processes."""
         self.append(cycle)
         if self._waiting and self._queue is not None:
             self._queue.extend(self._waiting)
@@ -36,12 +36,12 @@ class Events(list[int]):
 
 
 class Stream:
-    """The words of a stream: the cycles in which they are offered, accepted and moved.
+    """The words of a stream: the cycles in which each word is offered, taken and moved.
 
     Attributes:
-        offers: first cycle in which the producer offers each word.
-        takes: first cycle in which the consumer is ready for each word.
-        moved: cycle in which each word moves.
+        offers: for each word, the first cycle in which the producer offers it.
+        takes: for each word, the first cycle in which the consumer is ready for it.
+        moved: for each word, the cycle in which it moves.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,13 +51,13 @@ class Stream:
         self.moved = Events()
 
     def offer(self, cycle: int) -> None:
-        """Note that the producer offers the next word from ``cycle`` on."""
+        """Record that the producer offers its next word from ``cycle`` on."""
         self.offers.post(cycle)
         if len(self.takes) >= len(self.offers):
             self._move(cycle, self.takes[len(self.offers) - 1])
 
     def take(self, cycle: int) -> None:
-        """Note that the consumer is ready for the next word from ``cycle`` on."""
+        """Record that the consumer is ready for its next word from ``cycle`` on."""
         self.takes.post(cycle)
         if len(self.offers) >= len(self.takes):
             self._move(cycle, self.offers[len(self.takes) - 1])

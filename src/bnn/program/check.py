@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is legal in a program, and the proof that no accumulator overflows.
 
-Bounds are carried edge by edge as an interval of integers. A dot's interval is
-exact over all inputs of its source's interval, row by row, and covers every
-partial sum in any order: the sum of its negative terms and the sum of its
-positive terms, each with the bias or without.
+Bounds are an interval of integers for each edge, computed from the intervals of the edges before.
+The interval of a dot is exact for all inputs in the interval of its source, row by row, and
+contains every partial sum in any order: its ends are the sum of the negative products and the sum
+of the positive products, with or without the bias.
 
-A vector that a scan carries has the bounds of its declared precision. That what the body makes of
-it fits that precision again is the loop's invariant: so the bounds hold for any number of columns.
+A vector that a scan carries has the bounds of its declared precision. The check proves that the
+vector that the body makes for the next column has values of this precision again. So the bounds are
+true for any number of columns.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ MAX_SHIFT = 62
 MAX_OFFSET = (1 << 62) - 1
 #: A product of two values of 16 bits has no more bits to shift away.
 MAX_PRODUCT_SHIFT = 30
-#: Base, step and pad values are within this, in both directions.
+#: Largest magnitude of base, step and pad values.
 MAX_CONSTANT = (1 << MAX_VALUE_BITS) - 1
 #: Products of one matrix that are computed at a time, to bound memory.
 _PIECE = 1 << 20
@@ -70,9 +71,12 @@ _COMPARISON = 64
 
 
 def infer(program: Program) -> dict[str, Edge]:
-    """Return every edge of ``program`` by name; :class:`ProgramError` if it is not legal.
+    """Return every edge of ``program``, by name.
 
-    An edge in the body of a scan has the scan's name and a point before its own.
+    The name of an edge in the body of a scan begins with the scan's name and a point.
+
+    Raises:
+        ProgramError: the program is not legal.
     """
     edges = {INPUT: _input_edge(program)}
     count = sum(1 for _ in each_op(program.ops))
@@ -86,7 +90,7 @@ def infer(program: Program) -> dict[str, Edge]:
 
 
 def _add_op(op: Op, edges: dict[str, Edge], total: _Total) -> None:
-    """Add the edge of ``op`` to ``edges``, and those of a scan's body."""
+    """Add the edge of ``op`` to ``edges``; for a scan, also the edges of its body."""
     _check_name(op.name, edges)
     total.parameters += _parameters(op)
     total.check(op.name)
@@ -108,7 +112,7 @@ def _check_name(name: Any, edges: Mapping[str, Edge]) -> None:
 
 @dataclass
 class _Total:
-    """Values, parameters and steps of the operations so far, for one image."""
+    """Values, parameters and steps (:func:`work`) for one image, of the operations so far."""
 
     values: int
     parameters: int = 0
@@ -144,11 +148,11 @@ def _parameters(op: Op) -> int:
 
 
 def work(op: Op, edges: Mapping[str, Edge]) -> int:
-    """Return the steps that ``op`` takes for one image.
+    """Return the number of steps that ``op`` takes for one image, a measure of its time.
 
-    A multiplication of a matrix product is 1 step. A comparison with a threshold or in a pool is
-    64 steps, and so is a value that another operation makes. More than 255 thresholds of a
-    channel count as 255, because a runtime searches them.
+    A multiplication in a dot takes 1 step. A comparison in a threshold, a pool or an arg max takes
+    64 steps; each value that another operation makes takes 64 steps too. For more than 255
+    thresholds of a channel, 255 comparisons are counted, because a runtime then searches.
     """
     made = _count(edges[op.name].shape)
     match op:
@@ -220,12 +224,17 @@ def _op_edge(op: Op, edges: dict[str, Edge]) -> Edge:
             most = source.shape[2] - 1
             return _edge(op.name, (1, 1, 1), UINT(max(1, most.bit_length())), 0, most)
         case Scan():
-            raise ProgramError(f"{op.name}: the body of a scan has no scan")
+            raise ProgramError(
+                f"{op.name}: is a scan in the body of a scan; scans cannot be nested"
+            )
     assert_never(op)
 
 
 def _scan_edges(op: Scan, source: Edge, total: _Total) -> dict[str, Edge]:
-    """Return the scan's edge and, with its name before theirs, those of its body."""
+    """Return the edge that the scan makes, and the edges of its body, by name.
+
+    The name of an edge of the body begins with the scan's name and a point.
+    """
     if source.shape[:2] != (1, 1):
         raise ProgramError(f"{op.name}: a scan reads vectors, {op.source!r} is {source.shape}")
     if type(op.reverse) is not bool:
@@ -240,7 +249,10 @@ def _scan_edges(op: Scan, source: Edge, total: _Total) -> dict[str, Edge]:
         for inner in op.body:
             if isinstance(inner, Window | Pool | ArgMax | Scan):
                 kind = type(inner).__name__.lower()
-                raise ProgramError(f"{inner.name}: the body of a scan has no {kind}")
+                raise ProgramError(
+                    f"{inner.name}: {kind} is not possible in the body of a scan; use dot, "
+                    "threshold, add, multiply, concat or rescale"
+                )
             _add_op(inner, own, total)
         for each in op.carried:
             _check_invariant(each, _source(each.name, each.next, own))
@@ -265,7 +277,10 @@ def _carried_edge(carried: Carried) -> Edge:
 
 
 def _check_invariant(carried: Carried, made: Edge) -> None:
-    """Refuse a body whose result might not fit what it was made of."""
+    """Refuse a body that makes a vector of another length or precision than it carries.
+
+    ``made``: the edge of the body that becomes the carried vector of the next column.
+    """
     if made.shape != (1, 1, carried.channels):
         raise ProgramError(
             f"{carried.name}: {carried.next!r} has {made.shape[2]} channels, not {carried.channels}"
@@ -299,12 +314,12 @@ def slid_shape(
 
     Args:
         name: name of the operation, for messages.
-        shape: shape of the map that it slides over; the result has the same channels.
+        shape: shape of the map that the window slides over; the result has the same channels.
         kernel, stride: (vertical, horizontal).
         padding: (top, left, bottom, right).
 
     Raises:
-        ProgramError: a size is not a whole number, or the kernel is larger than the padded map.
+        ProgramError: a number is not allowed, or the kernel is larger than the padded map.
     """
     _whole(name, "kernel", kernel, 2, 1)
     _whole(name, "stride", stride, 2, 1)
@@ -338,7 +353,9 @@ def _window_edge(op: Window, source: Edge) -> Edge:
 
 
 def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
-    """Return the exact bounds, two int64 arrays (out,), of every partial and final sum of each row.
+    """Return the least and the largest sum of each row, two int64 arrays (out,).
+
+    They are exact bounds of the final sum and of all partial sums, in any order.
 
     Args:
         weights: integers (out, in).
@@ -353,9 +370,10 @@ def dot_bounds(weights: Any, bias: Any, low: int, high: int) -> tuple[Any, Any]:
 
 
 def _rounded_bounds(op: Dot, low: int, high: int) -> tuple[Any, Any]:
-    """Return what :func:`dot_bounds` does, of sums of rounded products.
+    """Return the least and the largest sum of each row of a dot that rounds its products.
 
-    A rounded product rises or falls with its input, so the ends of the inputs give its ends.
+    They are bounds as in :func:`dot_bounds`. A rounded product only rises or only falls with its
+    input, so the bounds of the input give the bounds of the product.
     """
     weights = op.weights.astype(np.int64)
     ends = [shifted(weights * end, op.product_shift, op.product_rounding) for end in (low, high)]
@@ -366,7 +384,7 @@ def _rounded_bounds(op: Dot, low: int, high: int) -> tuple[Any, Any]:
 
 
 def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
-    """Return each row's lowest sum of negative products and highest sum of positive ones."""
+    """Return for each row the lowest sum of negative products, the highest of positive ones."""
     up = _row_sums(np.maximum(weights, 0))
     down = _row_sums(weights) - up
     low, high = min(low, 0), max(high, 0)
@@ -374,7 +392,7 @@ def _row_bounds(weights: Any, low: int, high: int) -> tuple[Any, Any]:
 
 
 def _row_sums(values: Any) -> Any:
-    """Return the sum of each row, int64; computed in the narrowest type that holds every sum."""
+    """Return the sum of each row, int64; computed in a narrow type if all sums fit into it."""
     columns = values.shape[1]
     largest = columns * max(int(values.max(initial=0)), -int(values.min(initial=0)))
     narrow = (each for each in (np.int16, np.int32) if largest <= np.iinfo(each).max)
@@ -484,10 +502,11 @@ def _holds(precision: Precision, edge: Edge) -> bool:
 
 
 def rescale_bounds(op: Rescale, low: int, high: int) -> tuple[int, int]:
-    """Return the least and largest result of ``op`` for inputs from ``low`` to ``high``.
+    """Return bounds of the results of ``op`` for inputs from ``low`` to ``high``.
 
-    As the input rises, a channel's result only rises or only falls, so the ends are enough. Where
-    one of them wraps around, all of ``op.low`` to ``op.high`` may occur.
+    The result of a channel only rises or only falls with the input, so the results for ``low`` and
+    ``high`` are enough. With the overflow ``wrap``, if a result wraps around, the bounds are
+    ``op.low`` and ``op.high``.
     """
     ends = np.repeat(np.array([[low], [high]], np.int64), op.multipliers.size, axis=1)
     if op.overflow == "wrap":
@@ -523,12 +542,12 @@ def _rescale_edge(op: Rescale, source: Edge) -> Edge:
     size = op.high - op.low + 1
     if op.overflow == "wrap" and size & (size - 1):
         raise ProgramError(
-            f"{op.name}: what wraps has a power of two of values, not {op.low} to {op.high}"
+            f"{op.name}: wraps {op.low} to {op.high}, which is not a power of two of values"
         )
     if op.precision == BIPOLAR or not op.precision.covers(op.low, op.high):
         raise ProgramError(f"{op.name}: {op.low} to {op.high} do not fit {op.precision}")
     if op.precision.high > np.iinfo(np.int32).max:
-        raise ProgramError(f"{op.name}: results have at most 32 bits with a sign")
+        raise ProgramError(f"{op.name}: {op.precision} exceeds 32 bits with a sign")
     return _edge(op.name, source.shape, op.precision, *rescale_bounds(op, source.low, source.high))
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The input of a program, and how the host turns it into small integers.
 
-Quantizing the input is the host's work (specification, section 4): runtimes and
-hardware see only integers of the input's precision. One exception, for
-speed: a runtime may take the bytes of a picture and look them up
-in :attr:`PictureInput.table` itself.
+The host quantizes the input (specification, section 4): runtimes and hardware get integers of the
+input's precision only. There is one exception, for speed: a runtime may take the bytes of a
+picture, and look them up in :attr:`PictureInput.table` itself.
 """
 
 from __future__ import annotations
@@ -37,7 +36,11 @@ def _frozen(values: Any, dtype: Any, what: str) -> NDArray[Any]:
 
 
 def check_batch(array: Any, shape: Shape) -> NDArray[Any]:
-    """Return ``array`` as an ndarray of shape (N, *shape); :class:`InputError` for others."""
+    """Return ``array`` as an ndarray of shape (N, *shape).
+
+    Raises:
+        InputError: ``array`` has another shape.
+    """
     batch = np.asarray(array)
     if batch.shape[1:] != shape or batch.ndim != len(shape) + 1:
         wanted = ", ".join(map(str, ("N", *shape)))
@@ -50,11 +53,11 @@ def check_batch(array: Any, shape: Shape) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False)
 class PictureInput(Checked):
-    """8-bit pictures, each byte looked up in a table.
+    """Input of 8-bit pictures; a table has the integer of each byte.
 
     Attributes:
         shape: (height, width, channels).
-        precision: precision of the integers that the table holds, 1 to 16 bits, within int16.
+        precision: precision of the integers in the table, 1 to 16 bits, within int16.
         table: int16 (256,): the integer that byte p stands for.
     """
 
@@ -71,10 +74,10 @@ class PictureInput(Checked):
             raise ProgramError(f"picture table has values outside {self.precision.range_text}")
 
     def check(self, array: Any) -> NDArray[np.uint8]:
-        """``array`` as bytes (N, height, width, channels), which runtimes take; not copied.
+        """Return ``array`` as bytes (N, height, width, channels) for a runtime, without a copy.
 
         Raises:
-            InputError: another shape, or not uint8.
+            InputError: ``array`` has another shape, or is not uint8.
         """
         batch = check_batch(array, self.shape)
         if batch.dtype != np.uint8:
@@ -82,14 +85,14 @@ class PictureInput(Checked):
         return batch
 
     def integers(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Convert checked bytes (N, *shape) to integers of :attr:`precision`, same shape."""
+        """Return the integers, int16 (N, *shape), of checked bytes (N, *shape)."""
         integers: NDArray[Any] = self.table[batch]
         return integers
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerInput:
-    """Integers that are used as they are.
+    """Input of integers, which are used without a change.
 
     Attributes:
         shape: (features,) or (height, width, channels).
@@ -103,10 +106,10 @@ class IntegerInput:
         _check_shape(self.shape)
 
     def check(self, array: Any) -> NDArray[Any]:
-        """``array`` as int16 (N, *shape), which runtimes take.
+        """Return ``array`` as int16 (N, *shape) for a runtime.
 
         Raises:
-            InputError: another shape, not integers, or values outside :attr:`precision`.
+            InputError: ``array`` has another shape, no integers, or values outside the precision.
         """
         batch = check_batch(array, self.shape)
         if batch.dtype == np.bool_:
@@ -124,19 +127,20 @@ class IntegerInput:
 
 @dataclass(frozen=True, eq=False)
 class RealInput(Checked):
-    """Real values, quantized on the host in float32 (ONNX Quant, QONNX BipolarQuant, DoReFa).
+    """Input of real values, which the host quantizes in float32.
 
-    For bipolar precision ``q = +1 if x / scale + zero_point >= 0 else -1``, else
+    It expresses the quantizers of ONNX (Quant), QONNX (BipolarQuant) and DoReFa. For bipolar
+    precision the integer is ``q = +1 if x / scale + zero_point >= 0 else -1``, for other precisions
     ``q = round(clip(x / scale + zero_point, low, high))``.
 
     Attributes:
         shape: (features,) or (height, width, channels).
         precision: 1 to 16 bits, within int16.
         scale: float32 (1,) or (channels,), positive.
-        zero_point: float32 (1,) or (channels,); need not be whole.
-        rounding: ``even`` (halves to even) or ``up`` (floor(v + 0.5)).
-        multiplied: ``x * scale`` instead of ``x / scale`` in the formulas above: the two
-            round differently.
+        zero_point: float32 (1,) or (channels,); it does not need to be whole.
+        rounding: ``even`` (halves to even) or ``up`` (``floor(v + 0.5)``).
+        multiplied: True: the formulas have ``x * scale`` instead of ``x / scale``; float32 rounds a
+            product and a quotient differently.
     """
 
     shape: Shape
@@ -162,10 +166,10 @@ class RealInput(Checked):
             raise ProgramError("input scale must be positive")
 
     def check(self, array: Any) -> NDArray[np.int16]:
-        """Convert real values (N, *shape) to integers of :attr:`precision`, int16 of that shape.
+        """Return the integers, int16 (N, *shape), of real values (N, *shape).
 
         Raises:
-            InputError: another shape, not numbers, or NaN.
+            InputError: ``array`` has another shape, no real numbers, or NaN.
         """
         batch = check_batch(array, self.shape)
         if not (np.issubdtype(batch.dtype, np.floating) or np.issubdtype(batch.dtype, np.integer)):
@@ -175,7 +179,7 @@ class RealInput(Checked):
         return self.quantized(batch)
 
     def quantized(self, batch: NDArray[Any]) -> NDArray[np.int16]:
-        """Convert numbers (..., channels) to integers of :attr:`precision`, int16, same shape."""
+        """Return the integers of :attr:`precision`, int16, of numbers (..., channels)."""
         with np.errstate(over="ignore"):  # what float32 cannot hold is clipped below
             scaled = np.multiply if self.multiplied else np.divide
             real: NDArray[np.float32] = scaled(batch.astype(np.float32), self.scale)
@@ -195,7 +199,9 @@ Input = PictureInput | IntegerInput | RealInput
 
 
 def ready(given: Input, batch: Any) -> NDArray[Any]:
-    """Return ``batch`` if it is what ``given.check`` returns. Every runtime calls this first.
+    """Return ``batch`` after checking that ``given.check`` can have returned it.
+
+    Every runtime calls this function first.
 
     Args:
         given: the program's input.
@@ -203,10 +209,10 @@ def ready(given: Input, batch: Any) -> NDArray[Any]:
             input's precision.
 
     Returns:
-        ``batch`` itself for pictures, else as int16.
+        ``batch`` itself for pictures; for other inputs ``batch`` as int16.
 
     Raises:
-        InputError: another shape or type, or values outside the precision.
+        InputError: ``batch`` has another shape or type, or values outside the precision.
     """
     if isinstance(given, PictureInput):
         return given.check(batch)
@@ -225,18 +231,22 @@ def ready(given: Input, batch: Any) -> NDArray[Any]:
 
 
 def identity_table() -> NDArray[np.int16]:
-    """Return the table int16 (256,) of a ``uint8`` picture input: byte p stands for p."""
+    """Return the table int16 (256,) of a ``uint8`` picture input: the integer of byte p is p."""
     return np.arange(256, dtype=np.int16)
 
 
 def sign_table() -> NDArray[np.int16]:
-    """Return the table int16 (256,) of LFC: +1 for bytes from 128 up, else -1 (section 4)."""
+    """Return the table int16 (256,) of LFC: +1 for bytes of 128 or more, else -1.
+
+    Source: specification, section 4.
+    """
     return np.where(np.arange(256) >= 128, 1, -1).astype(np.int16)
 
 
 def fixed_point_table() -> NDArray[np.int16]:
-    """Return the table int16 (256,) of CNV: byte p stands for 2p/255 - 1, in 8 bits, 7 of them
-    fractional (specification, section 4).
+    """Return the table int16 (256,) of CNV: byte p becomes 2p/255 - 1 in fixed point.
+
+    The integers have 8 bits, 7 of them fractional. Source: specification, section 4.
     """
     byte = np.arange(256)
     return np.where(byte <= 127, byte - 128, np.minimum(byte - 127, 127)).astype(np.int16)

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The ten integer operations of the waist, and the edges between them.
 
-Every trained network is lowered to these operations; runtimes and
-hardware know nothing else. ``bnn.program.semantics`` defines their results.
+Every trained network is lowered to these operations; runtimes and hardware run these operations
+only. ``bnn.program.semantics`` defines their results.
 
 Between operations flow *edges*: integer maps of shape (height, width, channels),
 a vector being (1, 1, channels). An edge has a :class:`~bnn.program.precision.Precision`
 and proved bounds. Each operation names its source edge(s) and is itself the name
 of the edge that it makes; the input's edge is called ``input``.
 
-A :class:`Scan` makes a program one for sequences: the batch that it runs on is one sequence,
-its columns in order, and every other operation treats each column alone.
+A program with a :class:`Scan` reads sequences: a batch is one sequence, and the images of the batch
+are its columns, in order. All other operations treat each column like an image of its own.
 
-A convolution is a :class:`Window` followed by a :class:`Dot`; a dense layer on a
-map is a window of the map's size followed by a dot; flattening costs nothing else.
+A convolution is a :class:`Window` followed by a :class:`Dot`. A dense layer that reads a map is a
+window of the map's size followed by a dot; there is no other operation for flattening.
 
 Arrays may be given in any integer type; an operation keeps a read-only copy of the
 type that its attribute declares.
@@ -44,9 +44,9 @@ MAX_PARAMETERS = 1 << 28
 MAX_WORK = 1 << 38
 #: Most columns of a sequence.
 MAX_COLUMNS = 1 << 17
-#: Widest inputs, weights and activations. Sums may have up to 32 bits, and a dot may read them.
+#: Most bits of inputs, weights and activations. Sums may have up to 32 bits; a dot may read sums.
 MAX_VALUE_BITS = 16
-#: Widest inputs, weights and activations of the hardware, and of what is meant for it.
+#: Most bits of inputs, weights and activations in the hardware.
 NARROW_VALUE_BITS = 8
 
 #: Thresholds of a channel above which a runtime searches instead of counting.
@@ -72,7 +72,7 @@ class Edge:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether its values have at most 8 bits, as in all of the hardware's streams."""
+        """Whether its precision has at most 8 bits, which the hardware's windows and dots need."""
         return self.precision.bits <= NARROW_VALUE_BITS
 
 
@@ -83,15 +83,15 @@ Borders = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Patches of a map, to be read by a dot (im2col).
+    """Makes patches of a map, which a dot can read (im2col).
 
-    Output (out height, out width, kernel height * kernel width * channels), ordered
-    kernel row, kernel column, channel (fastest). The kernel is not flipped.
+    The result is (out height, out width, kernel height * kernel width * channels). The values of a
+    patch are in the order kernel row, kernel column, channel (fastest). The kernel is not flipped.
 
     Attributes:
         kernel, stride: (vertical, horizontal).
         padding: (top, left, bottom, right) positions around the map.
-        pad_value: the integer there; it must have a code in the source's precision.
+        pad_value: the integer at these positions; it must be in the source's precision.
     """
 
     name: str
@@ -104,22 +104,23 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Dot(Checked):
-    """Matrix times every position's vector: ``acc[o] = bias[o] + sum_i weights[o, i] * x[i]``.
+    """Multiplies a matrix by the vector x of every position of a map.
 
-    With a ``product_shift`` each product is divided by ``2**product_shift`` and rounded before it
-    is added: fixed-point arithmetic as in LSTM-PYNQ. That is not the rounding of the sum.
+    The result is ``acc[o] = bias[o] + sum_i weights[o, i] * x[i]``. With a ``product_shift``, each
+    product is divided by ``2**product_shift`` and rounded before it is added, as in the fixed-point
+    arithmetic of LSTM-PYNQ. The result differs from that of rounding the sum.
 
     Attributes:
         weights: (out channels, in channels), each within ``precision``; int8 if its values fit,
             else int16.
         precision: precision of the weights, 1 to 16 bits.
-        bias: int32 (out channels,), or None for zeros. It also expresses the
-            original's *count of equal bits*: with x in {0, 1} and w = -1 or +1 the count is
-            the dot plus the number of -1 weights (specification, section 2).
-        accumulator_bits: declared two's complement width; :class:`Program` proves that
-            no partial or final sum can exceed it.
+        bias: int32 (out channels,), or None for zeros. With a bias, a dot can compute the
+            original's *count of equal bits*: for inputs 0 or 1 and weights -1 or +1, the count is
+            the sum of products plus the number of -1 weights (specification, section 2).
+        accumulator_bits: declared two's complement width; :class:`Program` proves that no partial
+            or final sum exceeds it.
         product_shift: 0 (products are exact) to 30.
-        product_rounding: how a shifted product is rounded, as :class:`Rescale` says.
+        product_rounding: how a shifted product is rounded, see ``rounding`` of :class:`Rescale`.
     """
 
     name: str
@@ -139,17 +140,20 @@ class Dot(Checked):
 
 @dataclass(frozen=True, eq=False)
 class Threshold(Checked):
-    """Counts the thresholds reached: ``y = base + step * count``, channel by channel.
+    """Counts, for each value x, the thresholds of its channel that are reached.
 
-    A threshold of channel c is reached if it is at most ``signs[c] * x[c]``.
+    The result is ``y = base + step * count``. A threshold of channel c is reached if it is at most
+    ``signs[c] * x[c]``.
 
     Attributes:
-        thresholds: int32 (channels, levels), ascending along levels; values outside the
-            source's bounds are legal (always or never reached).
-        precision: precision of y, 1 to 16 bits; it must hold every y, base to base + step * levels.
-        base, step: whole numbers; bipolar is base -1, step 2; ternary is base -1, step 1.
-        signs: int8 (channels,) of +1 and -1, or None for all +1. -1 is a falling
-            activation: the scale of its batch norm was negative.
+        thresholds: int32 (channels, levels), ascending along levels; a threshold may be outside the
+            source's bounds, and is then always or never reached.
+        precision: precision of y, 1 to 16 bits; it must have all results, from base to base + step
+            * levels.
+        base, step: whole numbers, step not 0; -1 and 2 for bipolar results, -1 and 1 for ternary
+            results.
+        signs: int8 (channels,) of +1 and -1, or None for all +1. Sign -1 means that the activation
+            falls with x, because its batch norm had a negative scale.
     """
 
     name: str
@@ -168,11 +172,12 @@ class Threshold(Checked):
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Maximum over windows of a map, channel by channel.
+    """Takes the maximum over each window of a map, channel by channel.
 
     Attributes:
         kernel, stride: (vertical, horizontal).
-        padding: (top, left, bottom, right), smaller than the kernel; never the maximum.
+        padding: (top, left, bottom, right) positions, smaller than the kernel; they are never
+            the maximum.
     """
 
     name: str
@@ -184,7 +189,7 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """Sum of two edges of one shape, element by element.
+    """Adds two edges of equal shapes, element by element.
 
     Attributes:
         source, other: names of the edges.
@@ -199,7 +204,7 @@ class Add:
 
 @dataclass(frozen=True, eq=False)
 class Multiply:
-    """Product of two edges of one shape, element by element.
+    """Multiplies two edges of equal shapes, element by element.
 
     Attributes:
         source, other: names of the edges; they may be the same.
@@ -214,11 +219,11 @@ class Multiply:
 
 @dataclass(frozen=True, eq=False)
 class Concat:
-    """Channels of two edges of one height and width side by side, those of ``source`` first.
+    """Joins the channels of two edges of equal height and width: ``source``, then ``other``.
 
     Attributes:
         source, other: names of the edges.
-        precision: precision of the result; it must hold every value of both.
+        precision: precision of the result; it must have all values of both edges.
     """
 
     name: str
@@ -231,21 +236,22 @@ class Concat:
 class Rescale(Checked):
     """Fixed-point arithmetic, channel by channel: a product, a sum, a shift, a saturation.
 
-    ``y = min(max(round((multipliers[c] * x[c] + offsets[c]) / 2**shift), low), high)``;
-    with the overflow ``wrap`` instead of min and max the one value from ``low`` to ``high`` that
-    differs from the rounded quotient by a multiple of ``high - low + 1``.
-
+    The result is ``y = min(max(round((multipliers[c] * x[c] + offsets[c]) / 2**shift), low),
+    high)``. With the overflow ``wrap`` there are no min and max: the result is then the value from
+    ``low`` to ``high`` that differs from the rounded quotient by a multiple of ``high - low + 1``.
     The product and the sum are exact (64 bits hold them). Only the quotient is rounded.
 
     Attributes:
         multipliers: int32 (channels,).
         offsets: int64 (channels,), each smaller than 2**62 in magnitude, or None for zeros.
         shift: 0 to 62.
-        rounding: how the quotient is rounded: to the nearest, halves ``even``, ``up`` or towards
-            ``zero``; or ``floor``: down.
-        low, high: least and largest result; what is outside saturates there, or wraps.
-        precision: precision of the result, 1 to 32 bits; it must hold ``low`` to ``high``.
-        overflow: ``saturate``, or ``wrap``: then ``high - low + 1`` is a power of two.
+        rounding: how the quotient is rounded. ``even``, ``up`` and ``zero``: to the nearest whole
+            number, halves to even, up or towards zero. ``floor``: down.
+        low, high: least and largest result.
+        precision: precision of the result, 1 to 32 bits; it must have all integers from ``low`` to
+            ``high``.
+        overflow: what becomes of quotients outside ``low`` to ``high``: ``saturate`` or ``wrap``.
+            With ``wrap``, ``high - low + 1`` must be a power of two.
     """
 
     name: str
@@ -267,14 +273,14 @@ class Rescale(Checked):
 
 @dataclass(frozen=True, eq=False)
 class ArgMax:
-    """The class, from a vector of n values; the edge is (1, 1, 1).
+    """Decides the class from a vector of n values; the result has the shape (1, 1, 1).
 
     Rules (specification, section 5):
-        ``first``: index of the maximum, the first one on ties.
-        ``first-positive``: the same, but 0 unless the maximum is greater than 0
-            (the original's CNV, many images).
-        ``highest-positive``: the highest index whose value is greater than 0, else 0
-            (the original's LFC, many images: its values are bits).
+        ``first``: index of the maximum, the first one if several are equal.
+        ``first-positive``: the same if the maximum is greater than 0, else 0
+            (the original's CNV for many images).
+        ``highest-positive``: the highest index whose value is greater than 0; 0 if there is none
+            (the original's LFC for many images, whose values are bits).
     """
 
     name: str
@@ -287,12 +293,13 @@ class Carried:
     """A vector that a :class:`Scan` carries from one column to the next.
 
     Attributes:
-        name: name of its edge in the body: what the column before made.
+        name: name of the edge of the body that has the vector which the previous column made.
         channels: length of the vector.
-        precision: precision of its values, 1 to 16 bits.
-        next: the edge of the body that becomes it. The check proves that it fits: the same number
-            of channels, and bounds within ``precision`` whatever was carried before.
-        start: every value at the first column; it must have a code in ``precision``.
+        precision: precision of the vector's values, 1 to 16 bits.
+        next: name of the edge of the body that becomes the vector for the next column. The check
+            proves that it fits: it has ``channels`` channels, and bounds within ``precision`` for
+            any carried vector.
+        start: value of all elements at the first column; it must be in ``precision``.
     """
 
     name: str
@@ -304,16 +311,16 @@ class Carried:
 
 @dataclass(frozen=True, eq=False)
 class Scan(Checked):
-    """Operations repeated over the columns of a sequence, with vectors carried between them.
+    """Repeats operations over the columns of a sequence, and carries vectors between columns.
 
-    A program with a scan runs on one sequence at a time: image n of its batch is column n. The
-    body has edges of its own: ``input`` is the column of ``source``, a vector; each carried vector
-    has its name; and each operation of the body makes one, as in a program.
+    A program with a scan runs on one sequence at a time: image n of its batch is column n. The body
+    has edges of its own: ``input`` is the column of ``source``, a vector; there is one edge for
+    each carried vector; and each operation of the body makes an edge, as in a program.
 
     Attributes:
         body: what is computed for each column: dot, threshold, add, multiply, concat, rescale.
         carried: vectors that the next column reads.
-        result: the edge of the body that is the scan's value at this column.
+        result: name of the edge of the body that is the scan's result for the column.
         reverse: whether the columns are visited from the last to the first.
     """
 
@@ -329,7 +336,7 @@ class Scan(Checked):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
-#: What the body of a scan may hold.
+#: Operations that the body of a scan may have.
 BodyOp = Dot | Threshold | Add | Multiply | Concat | Rescale
 Op = Window | Dot | Threshold | Pool | Add | Multiply | Concat | Rescale | ArgMax | Scan
 
@@ -345,7 +352,7 @@ def sources(op: Op) -> tuple[str, ...]:
 
 
 def each_op(ops: tuple[Op, ...]) -> Iterator[Op]:
-    """Yield every operation, the bodies of scans after their scan."""
+    """Yield all operations, in order; the operations in the body of a scan follow the scan."""
     for op in ops:
         yield op
         if isinstance(op, Scan):
@@ -355,21 +362,21 @@ def each_op(ops: tuple[Op, ...]) -> Iterator[Op]:
 RULES = ("first", "first-positive", "highest-positive")
 ROUNDINGS = ("even", "up", "zero", "floor")
 OVERFLOWS = ("saturate", "wrap")
-#: Attributes that came later. At their defaults they are left out of digests and files, which so
-#: stay as they were before.
+#: Attributes that were added later. Digests and files do not contain them if they have their
+#: defaults, so digests and files of older programs do not change.
 ADDED = ("product_shift", "product_rounding", "overflow")
 
 
 @dataclass(frozen=True, eq=False)
 class Dense(Checked):
-    """A dense layer with real weights that the host computes in float64, after :class:`Affine`.
+    """A dense layer with real weights that the host computes in float64 after :class:`Affine`.
 
-    ``logits = matrix @ min(max(x, low), high) + bias`` of the affine's results x.
+    ``logits = matrix @ min(max(x, low), high) + bias``, where x are the results of the affine.
 
     Attributes:
         matrix: float64 (classes, scores).
         bias: float64 (classes,).
-        low, high: x is clipped to these before the product; infinite: not clipped.
+        low, high: bounds to which x is clipped before the product; infinite if x is not clipped.
     """
 
     matrix: NDArray[np.float64]
@@ -392,11 +399,11 @@ class Dense(Checked):
 
 @dataclass(frozen=True, eq=False)
 class Affine(Checked):
-    """Turns integer scores into real-valued logits on the host: ``scale * score + offset``.
+    """Makes real-valued logits of integer scores, on the host: ``scale * score + offset``.
 
     Attributes:
         scale, offset: float64 (scores,).
-        dense: a dense layer that makes the logits from these numbers; None: they are the logits.
+        dense: a dense layer that makes the logits of these numbers; None if they are the logits.
     """
 
     scale: NDArray[np.float64]
@@ -434,16 +441,19 @@ class Affine(Checked):
 
 
 def weight_type(precision: Precision) -> type[np.signedinteger[Any]]:
-    """Return the type that keeps weights of ``precision``: a network may have 10^8 of them."""
+    """Return the type in which weights of ``precision`` are kept: int8 if they fit, else int16."""
     return np.int8 if precision.low >= -128 and precision.high <= 127 else np.int16
 
 
 def _freeze(op: Any, name: str, dtype: Any, ndim: int, wider: Any = None) -> None:
-    """Replace an array attribute by a read-only copy of the declared type.
+    """Replace the array attribute ``name`` by a read-only copy of the type ``dtype``.
 
-    If that type does not hold a value, ``wider`` is used, and the check of the program says what
-    is wrong. Raises `ProgramError` if this type does not hold it either, or the dimensions are
-    others.
+    If a value does not fit into this type, use ``wider``, if given: the check of the program will
+    say what is wrong.
+
+    Raises:
+        ProgramError: a value does not fit into these types, or the array does not have ``ndim``
+            dimensions.
     """
     given = np.asarray(getattr(op, name))
     kept = given.astype(dtype, order="C")  # the native core reads rows

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The precision of one number: how many bits it has and which values they mean.
+"""The precision of one number: how many bits it has, and which values the bits mean.
 
-Use its properties and methods (``low``, ``high``, ``allows``); do not compare names. It does
-not depend on any runtime.
+Use the properties and methods of a precision (``low``, ``high``, ``allows``); do not compare names.
+A precision does not depend on any runtime.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_BITS = 32
 
 @dataclass(frozen=True)
 class Precision:
-    """An integer of ``bits`` bits (1 to 32), read as ``kind``. :class:`ProgramError` if impossible.
+    """Precision of an integer of ``bits`` bits (1 to 32), whose bits are read as ``kind``.
 
     ========== ============================ =====================================
     kind       values                       code of value v
@@ -34,6 +34,9 @@ class Precision:
     signed     -2^(b-1) .. 2^(b-1) - 1      two's complement
     narrow     -2^(b-1) + 1 .. 2^(b-1) - 1  two's complement; -2^(b-1) never occurs
     ========== ============================ =====================================
+
+    Raises:
+        ProgramError: the kind is unknown, or cannot have so many bits.
     """
 
     bits: int
@@ -73,7 +76,7 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """Short spelling, read by :func:`parse`: ``bipolar``, ``uint4``, ``int4``, ``int2n``."""
+        """Name that :func:`parse` reads: such as ``bipolar``, ``uint4``, ``int4`` or ``int2n``."""
         match self.kind:
             case "bipolar":
                 return "bipolar"
@@ -97,7 +100,7 @@ class Precision:
         return self.name
 
     def allows(self, values: NDArray[Any] | int) -> bool:
-        """Whether every one of the integers ``values`` has a code."""
+        """Whether each of the integers ``values`` has a code."""
         array = np.asarray(values)
         if array.size == 0:
             return True
@@ -112,7 +115,9 @@ class Precision:
         return self.low <= low and high <= self.high
 
     def encode(self, values: NDArray[Any]) -> NDArray[np.uint32]:
-        """Codes uint32 of the integers ``values`` (any shape), each in the low ``bits`` bits.
+        """Return the codes, uint32, of the integers ``values`` (any shape).
+
+        A code is in the low ``bits`` bits; the other bits are 0.
 
         Raises:
             ProgramError: a value is outside this precision.
@@ -125,10 +130,12 @@ class Precision:
         return (wide & ((1 << self.bits) - 1)).astype(np.uint32)
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.int32]:
-        """Return the integers int32 that ``codes`` mean (any shape; bits above ``bits`` must be 0).
+        """Return the integers, int32, that ``codes`` (any shape) mean.
+
+        Bits above the low ``bits`` bits must be 0.
 
         Raises:
-            ProgramError: a code has no value here.
+            ProgramError: this precision has no value for a code, such as -2^(b-1) if narrow.
         """
         wide = np.asarray(codes).astype(np.int64)
         if self.kind == "bipolar":
@@ -144,12 +151,15 @@ BIPOLAR = Precision(1, "bipolar")
 
 
 def UINT(bits: int) -> Precision:
-    """Unsigned integer of ``bits`` bits."""
+    """Return the precision of an unsigned integer of ``bits`` bits."""
     return Precision(bits, "unsigned")
 
 
 def INT(bits: int, *, narrow: bool = False) -> Precision:
-    """Two's complement integer of ``bits`` bits, symmetric around zero if ``narrow``."""
+    """Return the precision of a two's complement integer of ``bits`` bits.
+
+    ``narrow``: without the lowest value, so that the range is symmetric around zero.
+    """
     return Precision(bits, "narrow" if narrow else "signed")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A network as a frozen program of integer operations: what all runtimes and hardware run.
+"""The program: a frozen sequence of integer operations, which all runtimes and hardware run.
 
-:mod:`bnn.program.operations` has the operations, :mod:`bnn.program.check` says what is legal,
-:mod:`bnn.program.semantics` what each operation means.
+:mod:`bnn.program.operations` has the operations, :mod:`bnn.program.check` checks what is legal,
+:mod:`bnn.program.semantics` defines what each operation means.
 """
 
 from __future__ import annotations
@@ -29,21 +29,23 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Program(Checked):
-    """A checked network of ten kinds of integer operations; frozen.
+    """A checked, frozen sequence of integer operations of ten kinds.
 
     Attributes:
-        input: what the host feeds.
-        ops: operations in order; each reads only edges made before it.
-        scores: name of the edge that holds the scores, shape (1, 1, scores).
-        decision: name of an :class:`ArgMax` that decides the class, or None: then the
-            class is the first maximum of the logits (of the scores without an affine).
-        affine: makes logits of scores on the host, or None; not together with ``decision``.
-            There are as many classes as scores, unless it ends in a dense layer of real weights.
-        edges: every edge by name, inferred by :meth:`check`. An edge in the body of a scan has
-            the scan's name and a point before its own (``forward.state``).
+        input: how the host makes integers of what it is given.
+        ops: the operations in order; each reads only edges that were made before.
+        scores: name of the edge with the scores, shape (1, 1, scores).
+        decision: name of the :class:`ArgMax` that decides the class. None: the class is the index
+            of the largest logit, or of the largest score if there is no affine; the first one if
+            several are equal.
+        affine: makes logits of the scores, on the host; None if there are no logits. It cannot be
+            together with ``decision``. There are as many classes as scores, unless the affine has a
+            dense layer.
+        edges: every edge by name, as :meth:`check` returned them. The name of an edge in the body
+            of a scan begins with the scan's name and a point (``forward.state``).
 
     Raises:
-        ProgramError: the network is not legal; names the operation and the reason.
+        ProgramError: the program is not legal; the message names the operation and the reason.
     """
 
     input: Input
@@ -58,22 +60,26 @@ class Program(Checked):
         object.__setattr__(self, "edges", MappingProxyType(self.check()))
 
     def check(self) -> dict[str, Edge]:
-        """Infer every edge and prove every accumulator; :class:`ProgramError` names the op."""
+        """Return every edge by name, after proving that no accumulator overflows.
+
+        Raises:
+            ProgramError: the program is not legal; the message names the operation.
+        """
         return infer(self)
 
     @property
     def classes(self) -> int:
-        """Number of classes: of logits where there is an affine, else of scores."""
+        """Number of classes: the number of logits if there is an affine, else of scores."""
         return self.score_count if self.affine is None else self.affine.classes
 
     @property
     def score_count(self) -> int:
-        """Number of scores of one input."""
+        """Number of scores per image."""
         return self.edges[self.scores].shape[2]
 
     @property
     def is_sequence(self) -> bool:
-        """Whether it has a scan: then a batch is one sequence, and must never be divided."""
+        """Whether the program has a scan: then a batch is one sequence, and must not be divided."""
         return any(isinstance(op, Scan) for op in self.ops)
 
     def op(self, name: str) -> Op:
@@ -84,7 +90,7 @@ class Program(Checked):
         raise ProgramError(f"no operation is called {name!r}")
 
     def __eq__(self, other: object) -> bool:
-        """Whether both compute the same in the same way: equal digests."""
+        """Whether both programs have the same input, operations and affine: equal digests."""
         return self.digest() == other.digest() if isinstance(other, Program) else NotImplemented
 
     def __hash__(self) -> int:
@@ -97,7 +103,7 @@ class Program(Checked):
         return f"Program(input {shape} {self.input.precision}, {counts}, {self.score_count} scores)"
 
     def digest(self) -> str:
-        """Return SHA-256 over everything that decides the results; the key for caches."""
+        """Return the SHA-256, in hexadecimal, of everything that decides the results."""
         hasher = hashlib.sha256()
         for part in (self.input, *each_op(self.ops), self.affine):
             _hash_fields(hasher, part)
@@ -127,7 +133,7 @@ def _hash_fields(hasher: Any, part: Any) -> None:
 
 
 def _hash_weights(hasher: Any, weights: NDArray[Any]) -> None:
-    """Hash weights as int16, whatever type keeps them, some rows at a time."""
+    """Hash weights as int16, some rows at a time; their type (int8 or int16) does not matter."""
     wide = np.dtype(np.int16)
     hasher.update(f"weights:{wide.str}{weights.shape}".encode())
     step = max(1, _PIECE // max(1, weights.shape[1]))

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The meaning of each operation: what every runtime and all hardware must equal bit for bit.
+"""The meaning of each operation; results of all runtimes and hardware must equal it.
 
-Plain NumPy, slow and short on purpose. The reference runtime is a thin user of it.
+It is plain NumPy, simple and slow, so that it can be checked by reading. The reference runtime
+calls :func:`evaluate`.
 """
 
 from __future__ import annotations
@@ -46,11 +47,14 @@ _PIECE = 1 << 20
 def evaluate(
     program: Program, inputs: Array, done: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Array]:
-    """Return every edge of ``program`` by name, int64 (N, height, width, channels), for a batch.
+    """Return every edge of ``program`` for a batch: int64 (N, height, width, channels), by name.
 
-    ``inputs`` are what ``program.input.check`` returned; of a program with a scan they are the
-    columns of one sequence, in order. ``done``: what :func:`last_readers` returns; then edges that
-    are not needed any more are dropped, to need less memory.
+    Args:
+        program: the program.
+        inputs: what ``program.input.check`` returned; for a program with a scan, the columns of one
+            sequence, in order.
+        done: what :func:`last_readers` returned, to save memory: edges that no further operation
+            needs are removed. None: all edges are returned.
     """
     integers = program.input.integers(inputs).astype(np.int64)
     edges = {INPUT: integers.reshape(len(inputs), *program.edges[INPUT].shape)}
@@ -62,9 +66,9 @@ def evaluate(
 
 
 def last_readers(program: Program) -> dict[str, list[str]]:
-    """Return name of an operation -> names of the edges that are not needed after it.
+    """Return for each operation, by name, the edges that no later operation needs.
 
-    The scores and the decision are always needed.
+    The edges of the scores and the decision are in no list: they are needed at the end.
     """
     last = {INPUT: program.ops[0].name}
     for op in program.ops:
@@ -82,8 +86,8 @@ def apply(op: Op, edges: Mapping[str, Array], known: Mapping[str, Edge]) -> Arra
 
     Args:
         op: the operation.
-        edges: results of the operations before it, and the input, by name.
-        known: the program's edges by name, for bounds.
+        edges: the input and the results of earlier operations, by name.
+        known: shapes and bounds of the program's edges, by name.
     """
     source = edges[op.source]
     match op:
@@ -112,10 +116,10 @@ def apply(op: Op, edges: Mapping[str, Array], known: Mapping[str, Edge]) -> Arra
 
 
 def scan(columns: Array, op: Scan, known: Mapping[str, Edge]) -> Array:
-    """Return the result of the body for each of ``columns`` (N, 1, 1, channels).
+    """Return the results of a scan for ``columns`` (N, 1, 1, channels of the source).
 
-    The columns are visited in order, or from the last to the first; what the body carries, the
-    next column reads.
+    The body is computed for one column after the other, from the last to the first if
+    ``op.reverse``. The body of a column reads the vectors that the body made for the column before.
     """
     own = known_in(op, known)
     carried = {
@@ -133,16 +137,19 @@ def scan(columns: Array, op: Scan, known: Mapping[str, Edge]) -> Array:
 
 
 def known_in(op: Scan, known: Mapping[str, Edge]) -> dict[str, Edge]:
-    """Return the edges of the body of ``op`` by their names there.
+    """Return the edges of the body of ``op``, by their names in the body.
 
-    Those of the program have the scan's name and a point before theirs.
+    In ``known``, the edges of the program, their names begin with the scan's name and a point.
     """
     names = [each.name for each in (*op.carried, *op.body)]
     return {INPUT: known[op.source], **{name: known[f"{op.name}.{name}"] for name in names}}
 
 
 def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: int) -> Array:
-    """Return views (N, out height, out width, channels, kernel height, kernel width)."""
+    """Return patches as views: (N, out height, out width, channels, kernel height, kernel width).
+
+    ``fill``: value of the padding.
+    """
     top, left, bottom, right = padding
     padded = np.pad(maps, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
@@ -151,8 +158,9 @@ def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: in
 
 
 def window(maps: Array, op: Window) -> Array:
-    """Return patches of ``maps`` (N, height, width, channels), each a vector: kernel row,
-    kernel column, channel.
+    """Return the patches of ``maps`` (N, height, width, channels), each as a vector.
+
+    The values of a vector are in the order kernel row, kernel column, channel.
     """
     views = _patches(maps, op.kernel, op.stride, op.padding, op.pad_value)
     height, width = views.shape[1:3]
@@ -161,10 +169,11 @@ def window(maps: Array, op: Window) -> Array:
 
 
 def dot(maps: Array, op: Dot, largest: int) -> Array:
-    """Return the exact integer matrix product.
+    """Return the sums of a dot for ``maps``: exact integers.
 
-    It is computed in floating point, because matrix products are fast there. ``largest`` is the
-    largest magnitude in ``maps``; it shows that the type holds every sum exactly.
+    They are computed in floating point, because NumPy's matrix products are fast in it. ``largest``
+    is a bound of the magnitudes in ``maps``: it decides whether float32 has every sum exactly. Else
+    float64 is used, which has them: sums of a checked program have at most 32 bits.
     """
     if op.product_shift:
         return _rounded_dot(maps, op)
@@ -177,7 +186,7 @@ def dot(maps: Array, op: Dot, largest: int) -> Array:
 
 
 def _rounded_dot(maps: Array, op: Dot) -> Array:
-    """Return the sums of rounded products, some rows of the matrix at a time."""
+    """Return the sums of rounded products; they are computed some rows at a time."""
     weights = op.weights.astype(np.int64)
     sums = np.empty((*maps.shape[:3], len(weights)), np.int64)
     step = max(1, _PIECE // max(1, maps.size))
@@ -189,7 +198,7 @@ def _rounded_dot(maps: Array, op: Dot) -> Array:
 
 
 def threshold(maps: Array, op: Threshold) -> Array:
-    """Return the number of thresholds reached, times the step, plus the base."""
+    """Return ``base + step * count``, where count is the number of thresholds reached."""
     signed = maps if op.signs is None else maps * op.signs
     count = np.zeros_like(signed)
     if signed.size * op.thresholds.shape[1] <= _PIECE:
@@ -204,7 +213,7 @@ def threshold(maps: Array, op: Threshold) -> Array:
 
 
 def rescale(maps: Array, op: Rescale) -> Array:
-    """Return ``(multiplier * x + offset) / 2**shift``, rounded as ``op`` says, within its ends."""
+    """Return the results of a rescale for ``maps``, int64 of the same shape."""
     exact = maps * op.multipliers.astype(np.int64)
     if op.offsets is not None:
         exact = exact + op.offsets
@@ -217,7 +226,10 @@ def rescale(maps: Array, op: Rescale) -> Array:
 
 
 def shifted(exact: Array, shift: int, rounding: Rounding) -> Array:
-    """Return ``exact / 2**shift``, int64, rounded to the nearest integer or down."""
+    """Return ``exact / 2**shift``, rounded to an integer, int64.
+
+    ``rounding``: see :class:`bnn.program.operations.Rescale`.
+    """
     if shift == 0:  # nothing to round
         return exact
     whole = exact >> shift  # rounded down
@@ -237,7 +249,7 @@ def shifted(exact: Array, shift: int, rounding: Rounding) -> Array:
 
 
 def pool(maps: Array, op: Pool) -> Array:
-    """Return the maximum over each window; padding is below every value."""
+    """Return the maximum over each window of ``maps``; padding is never the maximum."""
     lowest = np.iinfo(np.int64).min
     views = _patches(maps, op.kernel, op.stride, op.padding, lowest)
     largest: Array = views.max(axis=(4, 5))
@@ -245,7 +257,10 @@ def pool(maps: Array, op: Pool) -> Array:
 
 
 def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
-    """Return the class of each row of ``values`` (N, n), by a rule of `operations.RULES`."""
+    """Return the class (N,) of each row of ``values`` (N, n).
+
+    ``rule``: see :class:`bnn.program.operations.ArgMax`.
+    """
     fired: NDArray[np.bool_] = values > 0
     classes: NDArray[np.int64] = values.argmax(axis=1)
     match rule:

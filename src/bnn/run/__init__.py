@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runtimes: ways to run a program, all equal bit for bit.
+"""Runtimes: ways to run a program; the results of all runtimes are equal bit for bit.
 
-A runtime is a module of this package with a function ``prepare(program, **options)``, which
-returns an object with the method of :class:`Runtime`. To add a runtime, add a module and its
-line in :data:`RUNTIMES`.
+A runtime is a module of this package with a function ``prepare(program, **options)``, which returns
+an object with the methods of :class:`Runtime`. To add a runtime, add a module, and a line in
+:data:`RUNTIMES`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ class Outputs:
 
     Attributes:
         scores: int32 (N, classes).
-        decisions: int64 (N,), results of the program's own arg max; None if it has none.
-        seconds: seconds of computing. For an accelerator, simulated or not: its cycles divided by
-            its clock. For other runtimes: the host's time from prepared inputs to scores.
+        decisions: int64 (N,), classes that the program's arg max decided; None if the program has
+            no arg max for the decision.
+        seconds: seconds of computing. For an accelerator, simulated or not, clock cycles divided by
+            the clock. For other runtimes, the host's time from prepared inputs to scores.
         details: further figures of the runtime, by name, such as cycles, stalls, bytes moved.
-        prepare_seconds: the host's seconds before and after: packing, copying, unpacking.
+        prepare_seconds: seconds that the host takes before and after computing, for packing,
+            copying and unpacking.
     """
 
     scores: NDArray[np.int32]
@@ -51,7 +53,7 @@ class Outputs:
 
 
 class Runtime(Protocol):
-    """A program that is ready to run: its weights are packed or loaded."""
+    """A program that is ready to run on images: its weights are packed or loaded."""
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """Run a batch.
@@ -62,7 +64,7 @@ class Runtime(Protocol):
                 (N, *shape).
 
         Raises:
-            InputError: ``inputs`` have another shape or dtype, see
+            InputError: ``inputs`` have another shape or dtype, or values outside the precision, see
                 :func:`bnn.program.inputs.ready`.
         """
         ...
@@ -73,7 +75,7 @@ SEQUENCE_RUNTIMES = ("cpu", "reference")
 
 
 class SequenceRuntime:
-    """A program with a scan made ready to run, one sequence at a time."""
+    """A program with a scan that is ready to run, on one sequence at a time."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -82,24 +84,30 @@ class SequenceRuntime:
         """Run one sequence.
 
         Args:
-            columns: what the ``check`` method of the program's input returned, (columns, *shape);
-                none to :data:`~bnn.program.operations.MAX_COLUMNS`.
+            columns: what the ``check`` method of the program's input returned, (columns, *shape),
+                with 0 to :data:`~bnn.program.operations.MAX_COLUMNS` columns.
 
         Returns:
-            the scores of each column.
+            Outputs whose N is the number of columns.
 
         Raises:
-            InputError: ``columns`` are not such.
+            InputError: ``columns`` are too many, or have another shape or dtype.
         """
         if len(columns) > MAX_COLUMNS:
-            raise InputError(f"a sequence of {len(columns)} columns: at most {MAX_COLUMNS} are run")
+            raise InputError(
+                f"the sequence has {len(columns)} columns; at most {MAX_COLUMNS} are possible"
+            )
         return self._runtime.run(columns)
 
 
 def prepare_sequence(name: str, program: Program, **options: Any) -> SequenceRuntime:
     """Return the runtime called ``name`` with a program for sequences loaded into it.
 
-    Args, Raises: as of :func:`prepare`; RuntimeUnavailableError if it cannot run sequences.
+    The arguments are those of :func:`prepare`.
+
+    Raises:
+        UnknownNameError: there is no such runtime, or it has no such option.
+        RuntimeUnavailableError: the runtime cannot run sequences, or cannot be used here.
     """
     if name in RUNTIMES and name not in SEQUENCE_RUNTIMES:
         raise RuntimeUnavailableError(
@@ -112,7 +120,8 @@ def prepare_sequence(name: str, program: Program, **options: Any) -> SequenceRun
 def prepare(name: str, program: Program, **options: Any) -> Runtime:
     """Return the runtime called ``name`` with ``program`` loaded into it.
 
-    A program with a scan is refused: a caller that does not know of sequences would divide them.
+    A program with a scan is refused: its batch is one sequence, which callers of this function
+    could divide into parts. Use :func:`prepare_sequence`.
 
     Args:
         name: a key of :data:`RUNTIMES`.
@@ -146,12 +155,18 @@ def _prepare(name: str, program: Program, **options: Any) -> Runtime:
 
 
 def hardware() -> str:
-    """Return the accelerator runtime's name: ``board`` if BNN_ACCELERATOR is set, else ``sim``."""
+    """Return the name of the accelerator runtime to use: ``board`` or ``sim``.
+
+    It is ``board`` if the environment variable BNN_ACCELERATOR is set.
+    """
     return "board" if os.environ.get("BNN_ACCELERATOR") else "sim"
 
 
 def check_hardware() -> None:
-    """Raise :class:`~bnn.errors.RuntimeUnavailableError` if :func:`hardware` cannot run here."""
+    """Raise RuntimeUnavailableError if the sim runtime is to be used, but its tools are missing.
+
+    If :func:`hardware` is ``board``, nothing is checked.
+    """
     if hardware() == "sim":
         from bnn.hw.toolchain import verilator
 

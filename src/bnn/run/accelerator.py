@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A program on an accelerator, real or simulated: the same steps over any transport."""
+"""Run a program on an accelerator, real or simulated, through any transport."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _MAX_START_CYCLES = 10_000
 def max_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 0) -> int:
     """Return the cycles after which a start of ``images`` images must be stuck.
 
-    It is a multiple of the cycles that the start would take if no two blocks worked at the same
-    time and each memory word were a burst of its own.
+    The number is a multiple of what the start would take if only one block worked at a time, and
+    each memory word needed a burst of its own.
 
     Args:
         design: design of the accelerator.
@@ -47,7 +47,7 @@ _runtimes: weakref.WeakSet[AcceleratorRuntime] = weakref.WeakSet()
 
 
 def _forked() -> None:
-    """In a forked process, give up the starts of the parent's threads, which do not exist here."""
+    """In a forked process, forget the starts of the parent's threads, which do not run in it."""
     for runtime in list(_runtimes):
         runtime.forked()
 
@@ -61,7 +61,8 @@ class AcceleratorRuntime:
 
     Attributes:
         accelerated: packs inputs and unpacks scores.
-        driver: for asynchronous use: ``driver.start(packed)`` and ``driver.wait()``.
+        driver: the driver; for asynchronous use, call ``driver.start(packed)`` and
+            ``driver.wait()``.
     """
 
     #: Whether the accelerator is simulated.
@@ -80,7 +81,7 @@ class AcceleratorRuntime:
         return self._mhz
 
     def forked(self) -> None:
-        """Reset the lock and the driver in a forked child process."""
+        """Make lock and driver usable in a forked process: forget the parent's starts."""
         self._one = threading.Lock()
         self.driver.forked()
 
@@ -92,11 +93,11 @@ class AcceleratorRuntime:
 
         - ``cycles``: int, clock cycles of all starts together
         - ``mhz``: float, the clock in MHz
-        - ``simulated``: bool
+        - ``simulated``: bool, whether the accelerator is simulated
         - ``starts``: list with the counters of each start (:class:`bnn.driver.driver.Report`)
-        - ``ledger``: list of the newest copies between host and accelerator since the previous
+        - ``ledger``: list of the newest copies between host and accelerator after the previous
           run (:mod:`bnn.driver.ledger`)
-        - ``copied``: kind -> number of copies and bytes since the runtime was prepared
+        - ``copied``: kind of copy -> number of copies and bytes since the runtime was prepared
         - ``simulation_seconds``: float, seconds that the simulator took; only in simulation
         """
         began = time.perf_counter()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The accelerator on a PYNQ board, from the folder that ``bnn build`` and Vivado made.
+"""The board runtime: the accelerator on a PYNQ board.
 
-It needs the package ``pynq``, which is on every PYNQ image, for the bitstream, registers, shared
-buffers and clocks. It does not need a ``.hwh`` file.
+The accelerator is in a folder that ``bnn build`` and Vivado made. This runtime needs the package
+``pynq``, which is on every PYNQ image, for the bitstream, registers, shared buffers and clocks. It
+does not need the folder's ``.hwh`` file.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _COPY = "copy the whole folder that bnn build made, with bnn.bit"
 
 
 def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
-    """Return ``program`` on the board's accelerator. Classifiers of one process can share it.
+    """Return ``program`` on the board's accelerator, which several runtimes of a process share.
 
     Args:
         build: the folder of ``bnn build`` with ``bnn.bit`` in it; None: the folder that the
@@ -63,7 +64,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """Return the contents of ``driver.json`` in ``folder``.
 
     Raises:
-        DriverError: it cannot be read, or addresses or clock are not as ``bnn build`` wrote them.
+        DriverError: the file cannot be read, or somebody changed board, addresses or clock.
     """
     path = folder / "driver.json"
     try:
@@ -79,9 +80,10 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def _check_place(path: Path, values: dict[str, Any]) -> None:
-    """Raise DriverError if the addresses or the clock were changed.
+    """Raise DriverError if somebody changed board, addresses or clock in ``driver.json``.
 
-    Folders of older versions have no ``place_digest``; they are compared with the board's file.
+    Folders of older versions of bnn have no ``place_digest``; their values are compared with the
+    file of the board.
     """
     name, said = str(values["board"]), {each: values[each] for each in ("base", "span", "mhz")}
     for each, value in said.items():
@@ -101,10 +103,13 @@ def _check_place(path: Path, values: dict[str, Any]) -> None:
 
 
 def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accelerated, Metadata]:
-    """Return the design of ``program`` with the folding in ``folder``, and its metadata.
+    """Return the design of ``program`` with the folding in ``folder``, and the design's metadata.
+
+    ``values``: contents of ``driver.json`` in ``folder``; the metadata must be equal to them.
 
     Raises:
-        DriverError: the folder was built for another model, or its folding is missing.
+        DriverError: the folder was built for another model or by another version of bnn, or its
+            folding is missing.
     """
     path = folder / "folding.json"
     if not path.is_file():
@@ -133,5 +138,5 @@ class BoardRuntime(AcceleratorRuntime):
 
     @property
     def mhz(self) -> float:
-        """The chip's clock in MHz: the highest that its dividers make, at most the design's."""
+        """The chip's clock in MHz: the highest that its dividers make, up to the design's clock."""
         return self._transport.clock_mhz

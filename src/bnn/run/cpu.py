@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The cpu runtime: the C++ core of ``native/``, with kernels chosen for this CPU.
+"""The cpu runtime: the C++ core of ``native/``, with the kernel set that suits this CPU.
 
-This module passes a program to the core, operation by operation, and then inputs and scores as
-arrays. ``native/README.md`` explains the core.
+This module passes a program to the core, operation by operation. For each run it passes inputs to
+the core and takes the scores, as arrays. ``native/README.md`` explains the core.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ KERNEL_VARIABLE = "BNN_KERNEL"
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel set of this build.
+    """A kernel set that the native module contains.
 
     Attributes:
-        name: its name, for ``BNN_KERNEL`` and ``kernel=``.
-        uses: description of the instructions that it needs.
+        name: name of the set, for ``BNN_KERNEL`` and ``kernel=``.
+        uses: description of the instructions that the set needs.
         available: whether this CPU has these instructions.
     """
 
@@ -64,14 +64,14 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Description:
-    """Which kernel runs here and why; what ``bnn info --cpu`` prints.
+    """Which kernel set is used on this CPU, and why; ``bnn info --cpu`` prints it.
 
     Attributes:
         kernel: name of the kernel set in use.
         reason: why this kernel set is used.
         training: name of the set of loops with which ``bnn train`` computes small integers.
-        kernels: every kernel set of this build.
-        features: SIMD features of this CPU, from old to new.
+        kernels: all kernel sets that the native module contains, the best first.
+        features: SIMD features of this CPU, the oldest first.
         threads: number of threads that this process may use.
     """
 
@@ -89,14 +89,15 @@ def prepare(
     """Return a cpu runtime for ``program``.
 
     Args:
-        threads: largest number of threads per batch, from 1 to 1024; None: all that this process
+        threads: largest number of threads per batch, from 1 to 1024; None: as many as this process
             may use.
-        kernel: a name from :func:`kernels`; None: that in ``BNN_KERNEL`` if set, else the best.
+        kernel: name of a kernel set, see :func:`kernels`; None: the name in ``BNN_KERNEL`` if this
+            is set, else the best set that this CPU can run.
 
     Raises:
-        UnknownNameError: there is no such kernel.
-        RuntimeUnavailableError: ``threads`` is not such a number, this CPU lacks what the kernel
-            needs, or the package was installed without its native module.
+        UnknownNameError: there is no kernel set with this name.
+        RuntimeUnavailableError: ``threads`` is outside its range, this CPU lacks instructions that
+            the kernel set needs, or the package was installed without its native module.
     """
     module = native()
     name, _ = _choose(kernel)
@@ -107,7 +108,7 @@ def prepare(
 
 
 class CpuRuntime:
-    """A program with packed weights and fused operations.
+    """A program in the core, with packed weights and fused operations.
 
     Attributes:
         kernel: name of the kernel set in use.
@@ -122,7 +123,7 @@ class CpuRuntime:
 
     @property
     def plan(self) -> _native.Plan:
-        """What the core runs; only for measuring its steps."""
+        """The core's plan for the program; only to measure how long its steps take."""
         return self._plan
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
@@ -138,12 +139,12 @@ class CpuRuntime:
 
 
 def kernels() -> tuple[Kernel, ...]:
-    """Return every kernel set of this build, the best first."""
+    """Return all kernel sets that the native module contains, the best first."""
     return tuple(Kernel(*row) for row in native().kernels())
 
 
 def describe(kernel: str | None = None) -> Description:
-    """Return which kernel :func:`prepare` takes here, and why."""
+    """Return which kernel set :func:`prepare` uses on this CPU for this ``kernel``, and why."""
     name, reason = _choose(kernel)
     module = native()
     features = tuple(module.cpu_features())
@@ -163,7 +164,7 @@ def native() -> Any:
 
 
 def _choose(kernel: str | None) -> tuple[str, str]:
-    """Return the name of the kernel to use, and the reason."""
+    """Return the name of the kernel set to use, and why, see ``kernel`` of :func:`prepare`."""
     forced = kernel or os.environ.get(KERNEL_VARIABLE)
     known = kernels()
     if not forced:
@@ -194,7 +195,7 @@ def _threads(threads: int | None) -> int:
 
 
 def _hand_over(module: Any, program: Program) -> tuple[Any, dict[str, int]]:
-    """Return the program as an object of the C++ core, and name -> number of each edge in it."""
+    """Return the program as an object of the C++ core, and each edge's number in it, by name."""
     edge = program.edges[INPUT]
     handed = module.Program(edge.shape, _lattice(program), _table(program))
     numbers = {INPUT: 0}
@@ -243,7 +244,7 @@ def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int]) -> int:
 
 
 def _hand_over_scan(handed: Any, scan: Scan, source: int) -> int:
-    """Add a scan, whose body is an object of the core too; returns its number."""
+    """Add a scan and its body to ``handed``; return the number of the scan's edge."""
     body = handed.body(source)
     numbers = {INPUT: 0}
     for each in scan.carried:
@@ -260,7 +261,7 @@ def _table(program: Program) -> NDArray[np.int16] | None:
 
 
 def _lattice(program: Program) -> tuple[int, int, int]:
-    """Return (first, step, count) of the values that the input can have."""
+    """Return values that contain all inputs: first, first + step, ..., as (first, step, count)."""
     if isinstance(program.input, PictureInput):
         # Not np.unique, whose first call imports all of numpy.ma.
         values = sorted({int(value) for value in program.input.table})
@@ -270,7 +271,7 @@ def _lattice(program: Program) -> tuple[int, int, int]:
 
 
 def _values_of(precision: Precision) -> tuple[int, int, int]:
-    """Return (first, step, count) of all values of a precision."""
+    """Return all values of a precision: first, first + step, ..., as (first, step, count)."""
     if precision == BIPOLAR:
         return -1, 2, 2
     return precision.low, 1, precision.high - precision.low + 1

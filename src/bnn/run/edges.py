@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every edge of a program for a few images, and the first difference of a runtime's edges."""
+"""Compute all edges of a program for a few images, and compare a runtime's edges with them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Edges = dict[str, NDArray[np.int32]]
 
 @runtime_checkable
 class Showing(Protocol):
-    """A runtime that can show its own edges."""
+    """A runtime that can show the edges that it computed."""
 
     def edges(self, inputs: NDArray[Any]) -> Mapping[str, NDArray[np.int32]]:
         """Return the edges (integers between the operations) that this runtime can show.
@@ -37,11 +37,11 @@ class Showing(Protocol):
 
 @dataclass(frozen=True)
 class Difference:
-    """The first value in which a runtime differs from the reference.
+    """The first value of a runtime that is not equal to the reference's value.
 
     Attributes:
-        edge: name of the edge; all edges before it that the runtime shows are equal.
-        place: (image, row, column, channel).
+        edge: name of the edge; all earlier edges that the runtime shows are equal.
+        place: (image, row, column, channel) of the value.
         expected: the reference's value.
         found: the runtime's value.
         count: number of values of this edge that differ.
@@ -65,8 +65,8 @@ def reference_edges(program: Program, batch: NDArray[Any]) -> Edges:
     """Return every edge by name, as :mod:`bnn.program.semantics` defines it.
 
     Args:
-        program: what is evaluated.
-        batch: what ``program.input.check`` returned.
+        program: the program.
+        batch: the images, as ``program.input.check`` returned them.
 
     Raises:
         InputError: the program has a scan; or the edges of so many images would need more than
@@ -89,10 +89,12 @@ def reference_edges(program: Program, batch: NDArray[Any]) -> Edges:
 
 
 def first_difference(expected: Edges, found: Mapping[str, NDArray[np.int32]]) -> Difference | None:
-    """Return the first difference in the order of ``expected``; None if all of ``found`` is equal.
+    """Return the first value in which ``found`` differs from ``expected``; None if none does.
+
+    Edges are compared in the order of ``expected``; edges that are not in ``found`` are skipped.
 
     Raises:
-        DisagreementError: an edge has another shape.
+        DisagreementError: an edge has different shapes in ``found`` and ``expected``.
     """
     for name, wanted in expected.items():
         if name not in found:
@@ -111,7 +113,9 @@ def first_difference(expected: Edges, found: Mapping[str, NDArray[np.int32]]) ->
 
 
 def compared(program: Program, batch: NDArray[Any], runtime: Runtime) -> Edges:
-    """Return the reference's edges; compare them with the edges that ``runtime`` can show, if any.
+    """Return the reference's edges, after comparing the edges that ``runtime`` shows with them.
+
+    A runtime that cannot show edges is not compared.
 
     Raises:
         DisagreementError: a value or a shape differs.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The reference runtime: evaluates what :mod:`bnn.program.semantics` defines, in plain NumPy.
+"""The reference runtime: computes what :mod:`bnn.program.semantics` defines, with NumPy.
 
-It is simple, not fast. Every other runtime must equal it bit for bit.
+It is simple, not fast. The results of every other runtime must equal its results bit for bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def prepare(program: Program) -> ReferenceRuntime:
 
 
 class ReferenceRuntime:
-    """Evaluates the operations of a program in order, for a few images at a time."""
+    """A program whose operations are evaluated in order, for a few images at a time."""
 
     def __init__(self, program: Program) -> None:
         self.program = program

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The simulated accelerator: the real circuit, cycle by cycle, with the board's driver."""
+"""The sim runtime: the accelerator's circuit is simulated cycle by cycle.
+
+Circuit and driver are the same as on a board.
+"""
 
 from __future__ import annotations
 
@@ -41,18 +44,21 @@ def prepare(
     watched: bool = False,
     progress: verilator.Progress = verilator.silent,
 ) -> SimRuntime:
-    """Return a simulated accelerator for ``program``. Its simulator is built once and kept.
+    """Return ``program`` on a simulated accelerator; its simulator is kept for later runs.
 
     Args:
-        folding: a :class:`~bnn.hw.folding.Folding`, ``original``, or a FINN-style JSON file; None:
-            the original's folding if the program has one, else a small balanced one.
-        trace: path of a file for waveforms in the format VCD (FST is not possible).
+        folding: a :class:`~bnn.hw.folding.Folding`, ``original``, the name of a bundled folding, or
+            the path of a JSON file; None: the original's folding if the program has one, else a
+            small balanced folding.
+        trace: path of a file to write waveforms to, in the format VCD (FST is not possible); None:
+            no waveforms.
         latency: latency of the memory, in cycles.
         stall: percentage of cycles in which the memory does not answer, 0 to 99.
         seed: seed of the random stalls.
-        quick: build the simulator faster; it runs slower.
-        watched: build another simulator, which can show the values between the circuit's blocks
-            (:meth:`SimRuntime.edges`).
+        quick: whether to build the simulator without optimisation: the build is faster, the
+            simulator slower.
+        watched: whether to build a simulator that can show the values between the circuit's blocks
+            (:meth:`SimRuntime.edges`); it is slower than one that cannot.
         progress: function that is called with each step of the build and the share done, 0 to 1.
 
     Raises:
@@ -99,8 +105,8 @@ class SimRuntime(AcceleratorRuntime):
     """A program on a simulated accelerator.
 
     Attributes:
-        driver: the same class as on a board.
-        transport: the simulated system.
+        driver: the driver; its class is the same as on a board.
+        transport: the transport to the simulated system.
     """
 
     simulated = True
@@ -118,16 +124,16 @@ class SimRuntime(AcceleratorRuntime):
         self._can_watch = watched
 
     def edges(self, inputs: NDArray[Any]) -> dict[str, NDArray[np.int32]]:
-        """Return name -> int32 (N, height, width, channels) of each edge that the circuit has.
+        """Return each edge that a stream of the circuit has: int32 (N, height, width, channels).
 
-        They are read from the streams between the circuit's blocks. Two kinds of edges are not in a
-        stream: patches, and the sums of a dot whose thresholds are in the same block.
+        The keys are the edges' names. Two kinds of edges are not in a stream, and are missing:
+        patches, and the sums of a dot whose threshold is in the same block.
 
         Args:
-            inputs: as for :meth:`run`; images are run one after the other.
+            inputs: images as :meth:`run` takes them; they are run one after the other.
 
         Raises:
-            DriverError: the runtime was prepared without ``watched``, or words are missing.
+            DriverError: the runtime was prepared without ``watched``, or a stream lacks words.
         """
         if not self._can_watch:
             raise DriverError(
@@ -161,7 +167,7 @@ class SimRuntime(AcceleratorRuntime):
 def _values(
     name: str, shape: tuple[int, int, int], port: Port, passed: list[int]
 ) -> NDArray[np.int32]:
-    """Return the map (height, width, channels) whose values are in the words of a stream."""
+    """Return the map int32 (height, width, channels) that the words ``passed`` of a stream have."""
     if len(passed) != port.words:
         raise DriverError(
             f"{name}: {len(passed)} words of this edge passed in the simulation, not {port.words}"

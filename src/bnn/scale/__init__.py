@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Many pictures, many processes: ``bnn bulk``, and a class for Ray Data (docs/serving.md)."""
+"""Classify many pictures in many processes: ``bnn bulk``, and a class for Ray Data.
+
+See docs/serving.md.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A class for ``ray.data.Dataset.map_batches``, or any other program that hands out batches."""
+"""A class for ``ray.data.Dataset.map_batches``, or for other programs with batches of data."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ class Classify:
 
     Args:
         model: a :class:`~bnn.model.model.Model`, or anything that :func:`bnn.load` takes.
-        column: name of the column with the pictures: an array (N, *input shape), or for each
-            picture the bytes of its file.
-        runtime: see :data:`bnn.run.RUNTIMES`.
-        threads: threads of the cpu runtime; 1, because Ray starts a process for each processor.
+        column: name of the column with the pictures; the column is an array (N, *input shape), or
+            has the bytes of a picture file for each picture.
+        runtime: name of a runtime, see :data:`bnn.run.RUNTIMES`.
+        threads: number of threads of the cpu runtime; 1 is enough for Ray, which starts a process
+            for each processor. Other runtimes ignore it.
     """
 
     def __init__(
@@ -44,12 +45,12 @@ class Classify:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the batch with four more columns.
 
-        ``class_index`` is int64 (N,), ``class_name`` texts, ``scores`` int32 (N, scores), ``error``
-        texts, empty without an error. If a picture cannot be read, they are -1, empty, 0 and the
-        reason.
+        ``class_index`` is int64 (N,), ``class_name`` has texts, ``scores`` is int32 (N, scores),
+        ``error`` has texts, which are empty if the picture was classified. For a picture that
+        cannot be read, the four values are -1, an empty text, zeros and the reason.
 
         Raises:
-            InputError: there is no such column, or the model does not take what is in it.
+            InputError: the batch has no such column, or the model does not take what is in it.
         """
         from bnn.classifier import decide
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The engine of this machine: processes that are handed one shard after the other.
+"""The engine of this machine: processes, which get one shard after the other.
 
-Each has a pipe of its own and shares no lock or queue with the others, so that one that is killed
-at any moment stops none of them. (``concurrent.futures`` can wait for ever then, up to Python 3.11:
-a task that is submitted while the end of a process is noticed is forgotten.)
+Each process has a pipe of its own and shares no lock or queue with other processes. So a process
+that is killed at any moment does not stop the others. (``concurrent.futures`` is not used: up to
+Python 3.11 it can forget a task that is submitted while a process ends, and then waits for ever.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bnn.scale.running import Engine
 from bnn.scale.sources import Shard
 from bnn.scale.work import Done, Job, Worker
 
-#: How often processes may be killed without any shard done in between.
+#: After this number of killed processes, without a shard done between them, the run ends.
 _MAX_KILLED = 3
 
 
@@ -70,7 +70,12 @@ def local(workers: int) -> Engine:
 
 @dataclass(eq=False)
 class _Hand:
-    """A process, the pipe to it, and the shard that it has; None if it has none."""
+    """A process of the engine.
+
+    Attributes:
+        process, pipe: the process, and the pipe to it.
+        shard: (number, shard) that the process works on; None if it is idle.
+    """
 
     process: BaseProcess
     pipe: Connection
@@ -93,7 +98,10 @@ class _Hand:
             return
 
     def take(self) -> Done | None:
-        """Return what its shard took; None if the process was killed. Raise its error."""
+        """Return what the shard took; None if the process was killed.
+
+        An error that the process reported is raised.
+        """
         try:
             found = self.pipe.recv()
         except (EOFError, OSError):
@@ -105,7 +113,7 @@ class _Hand:
         raise _raised(*found)
 
     def end(self, *, now: bool) -> None:
-        """End the process: after its shard, or at once."""
+        """End the process: at once if ``now``, else after its shard."""
         self.pipe.close()
         if now:
             self.process.kill()
@@ -113,7 +121,7 @@ class _Hand:
 
 
 def _work(job: Job, pipe: Connection) -> None:
-    """Classify shards until the pipe ends: what a process does."""
+    """Classify shards from ``pipe`` until the pipe ends; this is what a process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     worker: Worker | None = None
@@ -137,7 +145,7 @@ def _work(job: Job, pipe: Connection) -> None:
 
 
 def _raised(name: str, text: str) -> Exception:
-    """Return the exception that a process told by its class and its text."""
+    """Return the exception that a process reported with the name of its class and its text."""
     kind: object = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, BnnError):
         return kind(text)
@@ -145,7 +153,7 @@ def _raised(name: str, text: str) -> Exception:
 
 
 def _end_with_parent() -> None:
-    """End when the process that began this one was killed: nobody would read the results."""
+    """End this process when its parent process has ended: nobody would read the results."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The engine of a cluster: actors of Ray Data, which read the sources and write the parts.
 
-Every machine must reach the sources and the folder of the results. Ray itself reads the address of
-the cluster (``RAY_ADDRESS``); without one, it starts on this machine.
+Every machine of the cluster must be able to reach the sources and the folder of the results. Ray
+reads the address of the cluster from ``RAY_ADDRESS``; without this variable, it starts on this
+machine.
 """
 
 from __future__ import annotations

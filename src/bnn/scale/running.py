@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bulk classification: cut the sources into shards, run them, write a file (part) for each.
+"""Bulk classification: cut the sources into shards, classify them, write a part for each.
 
-An interrupted run continues: parts are kept if their shards have not changed. Engines are in
-``local`` (processes of this machine) and ``on_ray`` (Ray Data). Each runs shards in processes; each
-shard gives a :class:`Done`.
+A part is a Parquet file with the results of a shard. If a run was interrupted, the next run
+continues it: parts are kept if their shards have not changed. An engine classifies shards in
+processes, and returns a :class:`Done` for each. Engines are in ``local`` (processes of this
+machine) and ``on_ray`` (Ray Data).
 """
 
 from __future__ import annotations
@@ -26,17 +27,26 @@ from bnn.system.files import TEMPORARY, parse_json, read_file, write_whole
 
 _PLAN = "_plan.json"
 _SUMMARY = "_summary.json"
-#: What classified: processes load it from here, and the results say what they are of.
+#: File of the model in the folder of the results: processes load it from there.
 _MODEL = "_model.bnn"
 _MAX_PLAN = 1 << 20
 
-#: Runs shards (number, shard) of a job; yields number and result of each that is done.
+#: Function that classifies the shards (number, shard) of a job; yields (number, what was done).
 Engine = Callable[[Job, list[tuple[int, Shard]]], Iterator[tuple[int, Done]]]
 
 
 @dataclass
 class Progress:
-    """What is done so far. ``rows``: rows of this run; ``kept``: rows in parts of earlier runs."""
+    """How much of a run is done.
+
+    Attributes:
+        shards, done: number of all shards, and of shards that are done or kept.
+        kept: rows in parts of earlier runs.
+        rows: rows of this run.
+        errors: rows with an error, of this run and of earlier runs.
+        times: seconds of each step, over all processes.
+        began: when this run began, by ``time.monotonic()``.
+    """
 
     shards: int
     done: int = 0
@@ -49,7 +59,7 @@ class Progress:
     began: float = field(default_factory=time.monotonic)
 
     def add(self, done: Done) -> None:
-        """Count a shard."""
+        """Add a shard that is done."""
         self.done += 1
         self.rows += done.rows
         self.errors += done.errors
@@ -58,11 +68,11 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Images per second since the beginning of this run."""
+        """Rows per second since this run began."""
         return self.rows / max(time.monotonic() - self.began, 1e-9)
 
     def line(self) -> str:
-        """Return one line: how much, how fast, and what the processes do."""
+        """Return one line of text: how much is done, how fast, and which steps take the time."""
         total = sum(self.times.values()) or 1.0
         shares = ", ".join(
             f"{name} {100 * value / total:.0f} %" for name, value in self.times.items()
@@ -85,21 +95,22 @@ def bulk(
 ) -> Progress:
     """Classify every input of ``sources`` into Parquet files in the folder ``out``.
 
-    Each shard makes one file, with the columns ``name``, ``class_index``, ``class_name``,
+    Each shard becomes one file, with the columns ``name``, ``class_index``, ``class_name``,
     ``scores``, and ``error`` (why an input cannot be read). Files of an earlier run are kept if
-    their shards have not changed.
+    their shards have not changed. Return how much was done.
 
     Args:
         model: the model.
         sources: files and folders; see :mod:`bnn.scale.sources`.
-        out: a folder; new, or of an earlier run of the same model and sources.
-        engine: what runs the shards.
-        runtime: see :data:`bnn.run.RUNTIMES`.
-        column: name of the tables' column with the pictures; None: the one with a usual name.
-        advance: called after each shard.
+        out: a new folder, or the folder of an earlier run of the same model and sources.
+        engine: function that classifies the shards, from ``local`` or ``on_ray``.
+        runtime: name of a runtime, see :data:`bnn.run.RUNTIMES`.
+        column: name of the tables' column with the pictures; None: the column with a usual name.
+        advance: function that is called after each shard.
 
     Raises:
-        BulkError: a source is missing or was changed meanwhile, or the results cannot be written.
+        BulkError: a source is missing or was changed during the run, the folder has other
+            results, or the results cannot be written.
         BnnError: the model does not take these inputs.
     """
     planned = shards(list(sources))
@@ -151,7 +162,7 @@ def _plan(model: Model, sources: Sequence[str], runtime: str, column: str | None
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
-    """Make the folder; if it exists, check that it belongs to the same plan."""
+    """Make the folder; if it exists, check that its results are of the same plan."""
     place = folder / _PLAN
     if not place.exists():
         if folder.is_dir() and any(folder.iterdir()):
@@ -175,7 +186,7 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
 
 
 def _remove_others(folder: Path, job: Job, count: int) -> None:
-    """Remove parts of shards that are not there any more, and files of killed processes."""
+    """Remove parts whose shards do not exist any more, and files of killed processes."""
     wanted = {job.part(index).name for index in range(count)}
     for path in (*folder.glob("part-*.parquet"), *folder.glob(TEMPORARY.format("*"))):
         if path.name not in wanted:

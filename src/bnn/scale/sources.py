@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The sources of a bulk classification: cut them into shards, and read a shard in blocks.
 
-A shard is what one process reads at a time and what becomes one part of the results: some picture
-files of a folder, a tar archive (WebDataset), a table (Parquet, Arrow), or some images of a file of
-arrays (npy, IDX, CIFAR). How sources are cut does not depend on the engine.
+A process works on one shard at a time, and a shard becomes one part of the results. A shard is some
+picture files of a folder, a tar archive (WebDataset), a table (Parquet, Arrow), or some images of a
+file of arrays (npy, IDX, CIFAR). How sources are cut does not depend on the engine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAX_FILE, _MAX_PICTURE, _MAX_MEMBERS = 1 << 40, 1 << 29, 1 << 24
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz")
 _TABLES = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
-#: Columns that hold pictures, if no name is given.
+#: Usual names of columns with pictures.
 _COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "picture", "bytes", "pixels", "array")
 
 Kind = Literal["files", "tar", "table", "arrays"]
@@ -48,9 +48,9 @@ class Shard:
     """A part of the sources.
 
     Attributes:
-        kind: how it is read.
-        paths: path of the one file, or for ``files`` the paths of all picture files.
-        first, last: images [first, last) of a file of arrays; last -1: to its end.
+        kind: which kind of shard it is: picture files, tar archive, table or file of arrays.
+        paths: the paths of all picture files for the kind ``files``; else the path of one file.
+        first, last: images [first, last) of a file of arrays; last -1: all images from ``first``.
     """
 
     kind: Kind
@@ -64,19 +64,20 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Short text for messages: the first path, and the last or the range of images."""
+        """Short text for messages: the path, or the first and the last path, and which images."""
         if len(self.paths) > 1:
             return f"{len(self.paths)} files, {self.paths[0]} to {Path(self.paths[-1]).name}"
         where = f"[{self.first}:{self.last}]" if self.last >= 0 else ""
         return f"{self.paths[0]}{where}"
 
     def fingerprint(self) -> str:
-        """Return a digest of the shard with the sizes and times of its files.
+        """Return a digest, in hexadecimal, of the shard and of size and time of each of its files.
 
-        If a file is changed, the digest is another one.
+        A changed file gives another digest, unless both its size and its time are as before. A
+        missing picture file of the kind ``files`` is a part of the digest, not an error.
 
         Raises:
-            BulkError: the file is missing; a missing picture file (``files``) is no error here.
+            BulkError: the archive, table or file of arrays is missing.
         """
         stamps = [self._stamp(path) for path in self.paths]
         text = json.dumps([self.as_json(), stamps], sort_keys=True)
@@ -97,8 +98,8 @@ class Block:
 
     Attributes:
         names: name of each input, for the results and for messages.
-        given: an array (N, ...); or a list with the bytes of each picture file, or the error if
-            it cannot be read.
+        given: an array (N, ...) of inputs; or a list with an element for each picture file: its
+            bytes, or the error if it cannot be read.
     """
 
     names: list[str]
@@ -109,7 +110,7 @@ class Block:
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is on a remote file system, opened by fsspec: ``s3://...``, ``gs://...``."""
+    """Whether fsspec opens the path, on a remote file system: such as ``s3://...``."""
     return "://" in path
 
 
@@ -126,10 +127,12 @@ def _file_system(path: str) -> tuple[Any, str]:
 
 
 def stamp(path: str) -> list[Any]:
-    """Return size and time of a file, or what its file system has in place of a time.
+    """Return the size and the time of the last change of a file.
+
+    A remote file system may have another mark of a change than a time, such as an ETag.
 
     Raises:
-        BulkError: it is missing.
+        BulkError: the file is missing or cannot be reached.
     """
     try:
         if not is_remote(path):
@@ -145,7 +148,7 @@ def stamp(path: str) -> list[Any]:
 
 @contextmanager
 def _opened(path: str, limit: int = _MAX_FILE) -> Iterator[BinaryIO]:
-    """Open a file of any file system; what it raises while it is read becomes a `DataError`."""
+    """Open a file of any file system; errors of reading it become a `DataError`."""
     try:
         if is_remote(path):
             system, place = _file_system(path)
@@ -170,7 +173,7 @@ def shards(sources: list[str]) -> list[Shard]:
     """Return the shards of all sources, in order.
 
     Raises:
-        BulkError: a source is missing, or not of a known kind.
+        BulkError: a source is missing, is not of a known kind, or has no inputs.
         DataError: a file's header is damaged.
     """
     found: list[Shard] = []
@@ -201,7 +204,7 @@ def shards(sources: list[str]) -> list[Shard]:
 
 
 def _below(source: str) -> list[str]:
-    """Return the files of a source: the file itself, or all files of known kinds in a folder."""
+    """Return the files of a source: a file itself, or all files of known kinds in a folder."""
     if is_remote(source):
         system, place = _file_system(source)
         try:
@@ -277,15 +280,15 @@ def _ranges(path: str) -> list[Shard]:
 
 
 def blocks(shard: Shard, column: str | None) -> Iterator[Block]:
-    """Read a shard, a block at a time.
+    """Yield the blocks of a shard.
 
     Args:
-        shard: see :func:`shards`.
-        column: name of the tables' column with the pictures; None: the one with a usual name.
+        shard: a shard of :func:`shards`.
+        column: name of a table's column with the pictures; None: the column with a usual name.
 
     Raises:
-        DataError: the file is damaged; blocks before the damage have been yielded.
-        BulkError: a table has no such column, or has several.
+        DataError: the file is damaged; the blocks before the damage were yielded.
+        BulkError: a table has no such column, or several columns have usual names.
     """
     match shard.kind:
         case "files":
@@ -374,7 +377,10 @@ def _arrays(shard: Shard) -> Iterator[Block]:
 
 
 def _of_records(records: NDArray[Any]) -> NDArray[Any]:
-    """Return records uint8 (N, 3073) as images uint8 (N, 32, 32, 3); others as they are."""
+    """Return CIFAR records uint8 (N, 3073) as images uint8 (N, 32, 32, 3).
+
+    An array with another number of dimensions has images already, and is returned unchanged.
+    """
     if records.ndim != 2:
         return records
     planes = records[:, 1:].reshape(len(records), 3, 32, 32)
@@ -382,10 +388,10 @@ def _of_records(records: NDArray[Any]) -> NDArray[Any]:
 
 
 def _mapped(path: str) -> NDArray[Any]:
-    """Return the images of a plain local file without reading them.
+    """Return the images of a local file that is not packed, as an array mapped to memory.
 
     Raises:
-        DataError: it is damaged.
+        DataError: the file is damaged.
     """
     with _opened(path) as file:
         head = file.read(16)
@@ -414,7 +420,7 @@ def _mapped(path: str) -> NDArray[Any]:
 
 
 def _loaded(path: str) -> NDArray[Any]:
-    """Return the images of a packed file, or of one on another file system, as a whole."""
+    """Read all images of a packed file, or of a file on a remote file system; return them."""
     source: str | bytes = path
     if is_remote(path):
         with _opened(path) as file:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables in and out: a column of pictures or arrays, and the parts of results (pyarrow)."""
+"""Tables, with pyarrow: read a column of pictures or arrays, write and read parts of results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bnn.errors import BnnError, BulkError, DataError
 from bnn.system.files import open_file
 
-#: Name of what a part says of its shard, in the metadata of its schema.
+#: Key of the shard's fingerprint in the metadata of a part's schema.
 _SHARD = b"bnn_shard"
 
 #: Columns of the results.
@@ -37,14 +37,14 @@ def results(
     labels: Sequence[str],
     errors: list[str | None],
 ) -> Any:
-    """Return a table of :data:`SCHEMA`.
+    """Return the results of inputs as a table with the columns of :data:`SCHEMA`.
 
     Args:
         names: names of all inputs.
         good: for each input, whether it was classified.
-        scores, classes: scores and class indexes of the classified inputs, in order.
+        scores, classes: scores and class indexes of the inputs that were classified, in order.
         labels: names of the classes.
-        errors: for each input, why it was not classified, or None.
+        errors: for each input, why it was not classified; None if it was.
     """
     bad = ~good
     each = scores.shape[1]
@@ -68,7 +68,10 @@ def results(
 
 
 def to_bytes(tables: list[Any], fingerprint: str) -> bytes:
-    """Return the bytes of a part: a Parquet file that names the state of its shard."""
+    """Return the bytes of a part: a Parquet file with ``tables``.
+
+    Its metadata have the fingerprint of its shard.
+    """
     import pyarrow.parquet as pq
 
     table = pa.concat_tables([SCHEMA.empty_table(), *tables])
@@ -80,9 +83,9 @@ def to_bytes(tables: list[Any], fingerprint: str) -> bytes:
 
 
 def part_of(path: Any) -> tuple[str, int, int] | None:
-    """Return from a part: the state of its shard, the number of rows, and of rows with an error.
+    """Return (fingerprint of the shard, number of rows, number of rows with an error) of a part.
 
-    None if there is no such part, or it is not whole.
+    Return None if the file does not exist, or is not a complete part.
     """
     import pyarrow.parquet as pq
 
@@ -104,18 +107,18 @@ def part_of(path: Any) -> tuple[str, int, int] | None:
 def batches(
     file: BinaryIO, path: str, column: str | None, usual: Sequence[str], size: int
 ) -> Iterator[NDArray[Any] | list[bytes | BnnError]]:
-    """Read the column of pictures of a Parquet or Arrow file.
+    """Yield the column of pictures of a Parquet or Arrow file, some rows at a time.
 
     Args:
         file: the open file.
-        path: path of the file, for messages; its suffix says which kind it is.
+        path: path of the file; its suffix says whether it is Parquet or Arrow.
         column: name of the column; None: the only column whose name is in ``usual``.
-        usual: names that such columns usually have.
+        usual: usual names of columns with pictures.
         size: most rows at a time.
 
     Raises:
         DataError: the file is damaged.
-        BulkError: there is no such column, or it holds neither files of pictures nor arrays.
+        BulkError: there is no such column, or it has neither picture files nor number lists.
     """
     try:
         parts, names = _parts(file, path, size)
@@ -130,7 +133,7 @@ def batches(
 
 
 def _parts(file: BinaryIO, path: str, size: int) -> tuple[Any, list[str]]:
-    """Return a function of a column's name that reads its batches, and the names of all columns."""
+    """Return a function, from a column's name to its batches, and the names of all columns."""
     if path.lower().endswith((".parquet", ".pq")):
         import pyarrow.parquet as pq
 
@@ -191,6 +194,6 @@ def _values(column: Any, path: str, name: str) -> NDArray[Any] | list[bytes | Bn
         numbers: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
         return numbers.reshape(len(column), kind.list_size)
     raise BulkError(
-        f"{path}: column {name} is {kind}; it must have the bytes of picture files (binary, or a "
-        "struct with the field bytes) or lists of numbers of one fixed size, none of them empty"
+        f"{path}: column {name} is {kind}; it must contain picture files (binary, or a struct with "
+        "a field `bytes`) or number lists of one fixed size (without missing rows)"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One shard, from its sources to its part of the results, in one process."""
+"""What a process does with one shard: read it, classify it, write its part of the results."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ from bnn.system.files import write_whole
 
 @dataclass(frozen=True)
 class Job:
-    """What is the same for all processes.
+    """The settings of a run, which are the same for all processes.
 
     Attributes:
-        model: path of the model's ``.bnn`` file. Not the model itself: a process that is killed
-            while it is sent more than a pipe holds would stop the sender (CPython's ``spawn``).
+        model: path of the model's ``.bnn`` file. The model itself is not sent: if a process were
+            killed while it gets more than a pipe can hold, the sender would wait for ever
+            (CPython's ``spawn``).
         runtime: name of the runtime.
-        column: name of the tables' column with the pictures; None: the one with a usual name.
+        column: name of the tables' column with the pictures; None: the column with a usual name.
         folder: folder of the parts.
     """
 
@@ -45,13 +46,13 @@ class Job:
     folder: str
 
     def part(self, index: int) -> Path:
-        """Return the path of a shard's part."""
+        """Return the path of the part of the shard with the number ``index``."""
         return Path(self.folder) / f"part-{index:06d}.parquet"
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a shard took: rows, those with an error, and seconds of each step."""
+    """What was done for a shard: rows, rows with an error, and seconds of each step."""
 
     rows: int
     errors: int
@@ -71,11 +72,11 @@ class Worker:
         self._runtime: Runtime = prepare(job.runtime, self._model.program, **options)
 
     def run(self, index: int, shard: Shard) -> Done:
-        """Classify a shard, and write its part whole.
+        """Classify a shard and write its part, whole or not at all; return what was done.
 
         Raises:
             BulkError: the shard was changed while it was read, or the part cannot be written.
-            InputError: the model does not take what is in it.
+            InputError: the model does not take the inputs of the shard.
         """
         from bnn.scale.tables import to_bytes
 
@@ -136,7 +137,7 @@ class Worker:
 
 @dataclass
 class _Times:
-    """Seconds of each step so far."""
+    """Seconds that each step took so far."""
 
     reading: float = 0.0
     decoding: float = 0.0
@@ -144,12 +145,12 @@ class _Times:
 
 
 def decoded(model: Model, block: Block) -> tuple[NDArray[Any], list[str | None]]:
-    """Return the readable inputs of a block, as runtimes take them, and for each input its error.
+    """Return the inputs of a block that can be read, as a batch for a runtime, and all errors.
 
-    The error is None if the input could be read.
+    There is an error for each input; it is None if the input could be read.
 
     Raises:
-        InputError: the model does not take such arrays.
+        InputError: the model does not take arrays of this shape or type, or does not take pictures.
     """
     program = model.program
     if not isinstance(block.given, list):
@@ -186,7 +187,10 @@ def _tried(model: Model, data: bytes | BnnError, name: str) -> NDArray[np.uint8]
 def _fitting(model: Model, block: Block) -> NDArray[Any]:
     """Return a block's arrays in the shape of the model's input.
 
-    Flat arrays, and grey pictures without an axis of channels, are reshaped.
+    Flat arrays, and grey pictures without an axis for channels, are reshaped.
+
+    Raises:
+        InputError: the arrays have another shape.
     """
     given, shape = np.asarray(block.given), model.program.input.shape
     found = given.shape[1:]
@@ -201,7 +205,10 @@ def _fitting(model: Model, block: Block) -> NDArray[Any]:
 
 
 def picture(model: Model, data: bytes, name: str) -> NDArray[np.uint8]:
-    """Prepare the bytes of a picture file for the model, exactly as the file would be prepared."""
+    """Return the picture of a file, prepared for the model: uint8 (height, width, channels).
+
+    ``data`` are the bytes of the file. The result equals the preparation of the file.
+    """
     assert model.preprocess is not None, "checked by the caller"
     height, width, channels = model.program.input.shape
     plain = as_it_is(model.preprocess, data, (height, width, channels))
@@ -211,18 +218,19 @@ def picture(model: Model, data: bytes, name: str) -> NDArray[np.uint8]:
         return model.preprocess.to_array(opened, (height, width, channels))
 
 
-#: What a file may say of itself without any effect on its pixels.
+#: Metadata of a picture file that have no effect on its pixels.
 _HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"}
 
 
 def as_it_is(
     rule: Preprocess, data: bytes, shape: tuple[int, int, int]
 ) -> NDArray[np.uint8] | None:
-    """Return a plain picture that has the input's size and colours already, else None.
+    """Return the pixels of a picture that a preparation would not change; None for others.
 
-    A preparation does not change such pixels (that of digits: if they are grey and light on black,
-    as MNIST's), but it takes longer than decoding (:meth:`Preprocess.to_array`). All other pictures
-    go through it: those with another size or depth, transparency, EXIF, several frames or damage.
+    These are plain pictures with the size and colours of the input; for the preparation of digits,
+    they must also be grey and light on black, like MNIST. A preparation takes longer than decoding
+    such a picture. All other pictures must be prepared (:meth:`Preprocess.to_array`): for example
+    those with another size or depth, transparency, EXIF, several frames or damage.
     """
     from PIL import Image
 

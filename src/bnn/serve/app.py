@@ -37,7 +37,7 @@ from bnn.serve.wire import JSON_LENGTH, Request, Tensor, parse, respond
 from bnn.system.files import parse_json
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
-#: JSON of more bytes is parsed in a thread.
+#: Longer JSON, in bytes, is parsed in a thread.
 _SHORT = 1 << 16
 #: Content types of a request that is one picture file.
 _PICTURE_TYPES = (b"image/png", b"image/jpeg")
@@ -49,7 +49,7 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class _Asgi:
-    """An endpoint as an ASGI application, which Starlette calls without a ``Request`` object."""
+    """An ASGI application that calls an endpoint; Starlette makes no ``Request`` object for it."""
 
     def __init__(self, kind: str, endpoint: Endpoint) -> None:
         self._kind, self._endpoint = kind, endpoint
@@ -60,9 +60,9 @@ class _Asgi:
 
 
 class Service:
-    """All addresses of the protocol, for the models of a repository.
+    """The service: all addresses of the protocol, for the models of a repository.
 
-    ``app`` is the ASGI application.
+    The attribute ``app`` is the ASGI application.
 
     Args:
         repository: the models.
@@ -116,7 +116,7 @@ class Service:
         ]
 
     def _renew(self) -> None:
-        """Make a batcher for every served model, and drop those of models no longer served."""
+        """Make a batcher for each new model, and drop those of models that are not served now."""
         self._batchers = {
             served: self._batchers.get(served) or self._batcher(served)
             for served in self._models.all
@@ -184,7 +184,7 @@ class Service:
         await answer_json(send, {})
 
     async def _control(self, scope: Scope, receive: Receive) -> None:
-        """Read the body of a request to the repository, which must not ask for anything else."""
+        """Read the body of a request to the repository; InputError if it has other parameters."""
         with Body(scope, receive, _MAX_CONTROL, self._room) as body:
             text = (await body.read()).strip()
         try:
@@ -230,7 +230,7 @@ class Service:
     async def _read(
         self, scope: Scope, served: Served, body: bytes
     ) -> tuple[Request, NDArray[Any]]:
-        """Return a request and its checked batch; what takes long is done in a thread."""
+        """Return a request and its checked batch; steps that take long run in a thread."""
         if header(scope, b"content-encoding") not in (None, b"identity"):
             raise RefusedError(415, "Content-Encoding: send the request uncompressed")
         kind = (header(scope, b"content-type") or JSON).split(b";")[0].strip().lower()
@@ -264,13 +264,13 @@ class Service:
 
 
 def _check_no_picture(body: bytes) -> None:
-    """Refuse a picture that was sent as something else."""
+    """Refuse a body that is a picture file, but whose content type is not a picture's."""
     for begin, kind in _BEGINNINGS.items():
         if body.startswith(begin):
             raise RefusedError(415, f"the request is a picture; set Content-Type: {kind}")
 
 
-#: How files of pictures begin -> their type.
+#: First bytes of a picture file -> its content type.
 _BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-#: What curl sends if no type is given.
+#: Content type that curl sends if no type is given.
 _FORM = b"application/x-www-form-urlencoded"

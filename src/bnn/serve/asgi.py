@@ -19,7 +19,13 @@ _CLOSE = (b"connection", b"close")
 
 
 class RefusedError(Exception):
-    """A request that is answered with an error: its status, one line, further headers."""
+    """A request is refused; the answer is an error.
+
+    Args:
+        status: HTTP status of the answer.
+        message: one line for the client.
+        headers: further headers of the answer.
+    """
 
     def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
         super().__init__(message)
@@ -28,11 +34,15 @@ class RefusedError(Exception):
 
 
 class GoneError(Exception):
-    """The client has closed its connection, or sent too slowly; there is nobody to answer."""
+    """The connection is closed: no answer to this request can be sent.
+
+    The client closed it; or the client sent too slowly, got the status 408, and the server closed
+    it.
+    """
 
 
 def busy(message: str) -> RefusedError:
-    """Return the refusal of a request for which there is no room now."""
+    """Return a refusal with the status 429: the server is busy, the client can try again."""
     return RefusedError(429, message, [(b"retry-after", b"1")])
 
 
@@ -40,7 +50,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the value of a request's header, or None; ``name`` is in lower case.
 
     Raises:
-        RefusedError: the header is there twice: a proxy and this server could use different ones.
+        RefusedError: the header occurs twice: a proxy and this server could use different values.
     """
     found = [value for key, value in scope["headers"] if key == name]
     if len(found) > 1:
@@ -49,9 +59,9 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def number(text: bytes | None, what: str) -> int | None:
-    """Return the whole number in a header's text; None without the header.
+    """Return the value ``text`` of a header as a whole number; None if ``text`` is None.
 
-    ``what``: the header's name, for the message.
+    ``what``: name of the header, for the message.
 
     Raises:
         RefusedError: the text is not a whole number.
@@ -64,35 +74,37 @@ def number(text: bytes | None, what: str) -> int | None:
 
 
 class Room:
-    """How many bytes of requests may be in memory at once, over all clients."""
+    """A limit of the bytes of all clients' requests that are in memory at one time."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.held = 0
 
     def take(self, count: int) -> None:
-        """Reserve bytes.
+        """Reserve ``count`` bytes.
 
         Raises:
-            RefusedError: 429: there is no room now.
+            RefusedError: status 429: so many bytes are not free now.
         """
         if self.held + count > self._most:
             raise busy("the server has no memory for this request now; try again")
         self.held += count
 
     def give_back(self, count: int) -> None:
-        """Free what was reserved."""
+        """Free ``count`` bytes that were reserved."""
         self.held -= count
 
 
 class Body(AbstractContextManager["Body"]):
-    """A request's body, read with a limit. Use ``with``, so that its memory is freed.
+    """The body of a request, which is read with a limit.
+
+    Use it in a ``with`` statement: at its end the reserved memory is free again.
 
     Args:
         scope, receive: ASGI's arguments for this request.
         most: most bytes that the body may have.
         room: the memory that all requests share.
-        option: option of ``bnn serve`` that sets ``most``; "" if none does.
+        option: name of the option of ``bnn serve`` that sets ``most``; "" if there is no option.
     """
 
     def __init__(
@@ -109,8 +121,8 @@ class Body(AbstractContextManager["Body"]):
         """Return the whole body.
 
         Raises:
-            RefusedError: 413: it is too large; 429: there is no room.
-            GoneError: the client has gone.
+            RefusedError: status 413: the body is too large; status 429: no memory is free now.
+            GoneError: the connection is closed.
         """
         declared = number(header(self._scope, b"content-length"), "Content-Length")
         if declared is not None:
@@ -166,7 +178,7 @@ async def answer_json(send: Send, value: Mapping[str, Any] | list[Any], status: 
 
 
 async def answer_error(send: Send, error: RefusedError) -> None:
-    """Send a refusal as the protocol has it: an object with one line."""
+    """Send a refusal in the form that the protocol defines: an object with one line of text."""
     line = " ".join(str(error).split())
     body = json.dumps({"error": line}).encode()
     await answer(send, error.status, body, headers=error.headers)

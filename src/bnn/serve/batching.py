@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Requests that arrive together are computed together; a lone one does not wait.
+"""Compute requests that arrive together in one batch; a single request does not wait.
 
-There is no timer: all requests that have arrived when the runtime is free are one batch. A short
-batch of a fast model is computed in the event loop, because passing it to a thread would take
-longer. Other batches are computed in a thread, in which the core releases the interpreter's lock.
+There is no timer: when the runtime is free, all requests that have arrived become one batch. A
+batch that takes at most 2 ms on the cpu runtime is computed in the event loop, because passing it
+to a thread would take longer than computing it. Other batches are computed in a thread, in which
+the core releases the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from bnn.run import Outputs
 from bnn.serve.models import Served
 
-#: Most images of requests that are joined. A request of more is a batch of its own.
+#: Most images of a batch of several requests. A request with more images is a batch of its own.
 MAX_JOINED = 256
 #: Most seconds of computing in the event loop, during which no other request is read.
 MAX_INLINE_S = 0.002
@@ -28,12 +29,12 @@ _Waiting = tuple[NDArray[Any], "asyncio.Future[Outputs]"]
 
 
 class Batcher:
-    """Runs the requests of one model, one batch after the other.
+    """Runs the requests of one model in batches, one batch at a time.
 
     Args:
         served: the model.
-        executor: computes batches that take longer.
-        observe: is called with the number of images of each batch.
+        executor: threads for batches that are not computed in the event loop.
+        observe: function that is called with the number of images of each batch.
     """
 
     def __init__(self, served: Served, executor: Executor, observe: Callable[[int], None]) -> None:
@@ -46,7 +47,7 @@ class Batcher:
         self._seconds = served.seconds
 
     async def run(self, batch: NDArray[Any]) -> Outputs:
-        """Return the outputs of a checked batch of one request."""
+        """Return the outputs for ``batch``, the checked images of one request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outputs] = loop.create_future()
         self._waiting.append((batch, future))
@@ -86,7 +87,7 @@ class Batcher:
         self._begin()
 
     def _take(self) -> list[_Waiting]:
-        """Remove and return the next batch of requests, without those whose client has gone."""
+        """Remove and return the requests of the next batch; skip requests that were cancelled."""
         taken: list[_Waiting] = []
         images = 0
         position = 0

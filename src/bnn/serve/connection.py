@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""uvicorn's HTTP connection, with limits of time, of headers' length and of open connections."""
+"""uvicorn's HTTP connection, with limits: time, length of headers, number of connections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bnn.serve.settings import Limits
 
-#: Most bytes of a request that are not its body: its line, its headers, the lengths of its chunks.
+#: Most bytes of a request besides its body: request line, headers, lengths of chunks.
 MAX_HEAD = 1 << 16
 
 _TOO_MANY = "too many connections; try again"
@@ -21,7 +21,7 @@ _TOO_LONG = "the headers are too long"
 
 
 def connection_class(limits: Limits) -> type[HttpToolsProtocol]:
-    """Return a class of connections with ``limits``, for ``uvicorn.Config(http=...)``."""
+    """Return a class of connections with these limits, for ``uvicorn.Config(http=...)``."""
 
     class Connection(_Connection):
         _limits = limits
@@ -39,7 +39,7 @@ class _Connection(HttpToolsProtocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, or refuse it if there are too many."""
+        """Accept a new connection, or refuse it (status 429) if too many connections are open."""
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
             self.connections.discard(self)
@@ -49,12 +49,12 @@ class _Connection(HttpToolsProtocol):
         self._begin_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a connection."""
+        """Stop the time limit of a connection that was closed."""
         self._end_time()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; the time of a request begins with its first byte."""
+        """Process bytes from the client; the time of a request begins with its first byte."""
         if self._refused:
             return
         if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
@@ -65,24 +65,24 @@ class _Connection(HttpToolsProtocol):
             self._refuse(b"431 Request Header Fields Too Large", _TOO_LONG)
 
     def on_message_begin(self) -> None:
-        """A request begins, maybe right after another one."""
+        """Begin a request; it may follow another request without a pause."""
         self._head = 0
         if self._deadline is None:
             self._begin_time()
         super().on_message_begin()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
+        """Process a part of a body, which does not count as a part of the headers."""
         self._head -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request has arrived."""
+        """End the time limit: the request has arrived completely."""
         self._end_time()
         super().on_message_complete()
 
     def _bound_writing(self, transport: asyncio.Transport) -> None:
-        """Let the system end connections whose client does not read its answers."""
+        """Let the operating system close the connection if the client does not read its answers."""
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
         connected = transport.get_extra_info("socket")
         if option is not None and connected is not None:
@@ -112,7 +112,7 @@ class _Connection(HttpToolsProtocol):
         self._refuse(b"408 Request Timeout", _TOO_LATE)
 
     def _refuse(self, status: bytes, text: str, more: bytes = b"") -> None:
-        """Write an error answer without a request of the application, and close the connection."""
+        """Send an error answer without calling the application, and close the connection."""
         self._refused = True
         self._end_time()
         body = b'{"error": "' + text.encode() + b'"}'

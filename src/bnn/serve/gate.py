@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every request passes first and last: who asks, how many are in progress, log, figures."""
+"""What is done first and last for every request.
+
+First the client and the number of requests in progress are checked; at the end the request is
+written to the log and counted for the metrics.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +32,23 @@ from bnn.serve.settings import Settings
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: Answered without a token and however much is in progress: they tell nothing of the models.
+#: Addresses that are answered without a token, and if too many requests are in progress: the
+#: answers have no information about the models.
 _HEALTH = "/v2/health/"
 _METRICS = "/metrics"
-#: Names under which programs on this machine ask; another name is that of another site's page.
+#: Host names that programs on this machine use; a web page of another site uses another name.
 _OWN_NAMES = (b"127.0.0.1", b"localhost", b"[::1]")
 
 
 @dataclass(eq=False)
 class State:
-    """What requests share.
+    """State of a server, which all requests share.
 
     Attributes:
-        draining: whether the server was asked to end: each answer closes its connection.
-        ended: whether it was asked to end at once: nothing that is in progress is finished.
-        in_progress: requests that are being read or computed.
+        draining: whether the server was asked to end; each answer then closes its connection.
+        ended: whether the server was asked to end at once; requests in progress are then not
+            finished.
+        in_progress: number of requests that are being read or computed.
     """
 
     settings: Settings
@@ -54,10 +60,10 @@ class State:
 
 
 class Gate:
-    """An ASGI application around another one.
+    """An ASGI application that passes requests to the application ``app``.
 
-    Whatever the inner one raises becomes one line for the client; what is a defect of this
-    program becomes 500 without details, and its traceback goes to the log.
+    An error that ``app`` raises becomes an answer with one line of text. A defect of this program
+    becomes an answer with the status 500 and without details; its traceback goes to the log.
     """
 
     def __init__(self, app: App, state: State) -> None:
@@ -171,7 +177,7 @@ def _check_token(scope: Scope, token: str) -> None:
 
 
 def _check_own(scope: Scope) -> None:
-    """Refuse requests that a web page of another site sends through a browser on this machine."""
+    """Refuse requests that a web page sends, through a browser on this machine."""
     host = (header(scope, b"host") or _OWN_NAMES[0]).lower()
     name = host if host.endswith(b"]") else host.rsplit(b":", 1)[0]
     if name not in _OWN_NAMES:

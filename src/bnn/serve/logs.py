@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Logs as JSON, one object a line on standard error; each request has its id."""
+"""Write logs as JSON, one object per line, on standard error; requests have ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 def request_id(given: bytes | None) -> str:
-    """Return the client's ``X-Request-ID`` if it is a harmless text, else a new one."""
+    """Return the value of the client's header ``X-Request-ID``, or a new id.
+
+    The client's value is used if it has 1 to 64 letters, digits and ``. _ -``.
+    """
     if given is not None and _ID.fullmatch(given):
         return given.decode("ascii")
     return secrets.token_hex(8)
@@ -26,14 +29,14 @@ _ENCODE = json.JSONEncoder(check_circular=False, default=str).encode
 
 
 class Log:
-    """Writes the lines. If a line cannot be written, the server continues without it."""
+    """Writes lines to a log. If a line cannot be written, the server continues without it."""
 
     def __init__(self, file: TextIO | None = None, *, requests: bool = True) -> None:
         self._file = file
         self._requests = requests
 
     def event(self, event: str, **fields: Any) -> None:
-        """Write one line; JSON escapes control characters, and all that are not ASCII."""
+        """Write one line; control characters and characters outside ASCII are escaped."""
         line = _ENCODE({"time": round(time.time(), 6), "event": event, **fields})
         try:
             file = self._file or sys.stderr
@@ -43,12 +46,12 @@ class Log:
             pass
 
     def request(self, **fields: Any) -> None:
-        """Write the line of a request, unless the log was made with ``requests=False``."""
+        """Write the line of a request, or nothing if the log was made with ``requests=False``."""
         if self._requests:
             self.event("request", **fields)
 
     def failure(self, request: str, error: BaseException) -> None:
-        """Write the traceback of a defect of the server; clients never see it."""
+        """Write the traceback of a defect of the server; it is not sent to clients."""
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         self.event("error", id=request, error=text)
 
@@ -61,7 +64,7 @@ class Handler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record as one line."""
+        """Write a record of ``logging`` as one line, and its exception as another line."""
         fields = {"level": record.levelname.lower(), "message": record.getMessage()}
         if record.exc_info and record.exc_info[1] is not None:
             self._log.failure("", record.exc_info[1])

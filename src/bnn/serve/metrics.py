@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What Prometheus reads at ``/metrics``."""
+"""The metrics of a server, which Prometheus reads at ``/metrics``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """The figures of one server. Names of models that are not served never become labels."""
+    """The metrics of one server.
+
+    Only names of served models become labels: clients cannot make new labels.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -55,14 +58,14 @@ class Metrics:
         self._inferred: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def answered(self, kind: str, status: int) -> None:
-        """Count a request; there are few kinds and statuses."""
+        """Count a request that was answered, by its kind and its HTTP status."""
         found = self._answered.get((kind, status))
         if found is None:
             found = self._answered[kind, status] = self.requests.labels(kind, str(status))
         found.inc()
 
     def inferred(self, model: str, version: str, images: int, seconds: float) -> None:
-        """Count the images of a model that is served, and their time."""
+        """Count the images of a request, and the seconds from its arrival to its answer."""
         found = self._inferred.get((model, version))
         if found is None:
             labels = (model, version)
@@ -72,5 +75,5 @@ class Metrics:
         found[1].observe(seconds)
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The models that a server has: by name and version, loaded again without an outage."""
+"""The models of a server, by name and version; they can be loaded again while it serves."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ from bnn.serve.tensors import Spec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-#: Runs of one image before a model is served: its time, and its memory is there.
+#: Runs of one image before a model is served: they measure its time and allocate its memory.
 _TRIALS = 3
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the command line names: ``MODEL``, ``NAME=MODEL`` or ``NAME:VERSION=MODEL``."""
+    """A model as the command line names it: ``MODEL``, ``NAME=MODEL`` or ``NAME:VERSION=MODEL``.
+
+    Attributes:
+        name, version: name and version in addresses.
+        place: what :func:`bnn.load` takes.
+    """
 
     name: str
     version: str
@@ -37,10 +42,10 @@ class Source:
 
     @staticmethod
     def parse(text: str) -> Source:
-        """Return the source that a text names.
+        """Return the source that a text of the command line names.
 
         Raises:
-            ServeError: the name or the version is not allowed, or the model is missing.
+            ServeError: the name or the version is not allowed, or there is no model after "=".
         """
         left, equals, place = text.partition("=")
         # A path with "=" in it and no name before: its left part is not a name.
@@ -64,16 +69,16 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A model that is ready.
+    """A loaded model that is ready to serve.
 
     Attributes:
-        source: where it was loaded from.
+        source: where the model was loaded from.
         model: the loaded model.
-        runtime: runtime that is prepared with its program.
+        runtime: the runtime with the model's program loaded into it.
         inputs: inputs that the model can take; a request has exactly one of them.
-        outputs: name -> output.
-        seconds: time of one image; 0 if it was not measured.
-        inline: whether short batches may be computed in the event loop (the cpu runtime).
+        outputs: name of each output -> output.
+        seconds: seconds that the runtime takes for one image; 0 if not measured.
+        inline: whether short batches may be computed in the event loop: only on the cpu runtime.
     """
 
     source: Source
@@ -97,10 +102,12 @@ class Served:
 
 
 def ready(source: Source, runtime: str, options: Mapping[str, Any]) -> Served:
-    """Load a model, run its runtime on a few images, and return it.
+    """Load a model, prepare its runtime, and return it ready to serve.
+
+    On the cpu runtime, the time of one image is measured.
 
     Raises:
-        BnnError: it cannot be loaded, or this machine cannot offer the runtime.
+        BnnError: the model cannot be loaded, or the runtime is not available on this machine.
     """
     model = load(source.place)
     prepared = prepare(runtime, model.program, **options)
@@ -123,10 +130,10 @@ def _zeros(model: Model) -> NDArray[Any]:
 
 
 class Repository:
-    """Every model by name and version.
+    """The models of a server, by name and version.
 
     Args:
-        sources: at least one; each pair of name and version only once.
+        sources: at least one source; each pair of name and version occurs only once.
         runtime: name of the runtime of all models.
         options: options of the runtime.
 
@@ -152,10 +159,12 @@ class Repository:
             self.put(name, self.made(name))
 
     def made(self, name: str) -> dict[str, Served]:
-        """Load every version of a model (again). Nothing changes until they are :meth:`put`.
+        """Load all versions of a model and return them: version -> model.
+
+        The server serves them only after :meth:`put`.
 
         Raises:
-            UnknownNameError: no such name was given to the server.
+            UnknownNameError: the server was not started with a model of this name.
             BnnError: a model cannot be loaded.
         """
         sources = self._sources.get(name)
@@ -167,29 +176,32 @@ class Repository:
         }
 
     def put(self, name: str, made: dict[str, Served]) -> None:
-        """Serve these in the place of the old ones, which finish what they began."""
+        """Serve the models ``made`` from now on, instead of the older ones with this name.
+
+        Requests in progress are finished with the older models.
+        """
         self._served = {**self._served, name: made}
 
     @property
     def all(self) -> list[Served]:
-        """Every model that is served."""
+        """All models that are served."""
         return [each for versions in self._served.values() for each in versions.values()]
 
     def unload(self, name: str) -> None:
-        """Serve a model no longer, until it is loaded again.
+        """Stop serving all versions of a model, until it is loaded again.
 
         Raises:
-            UnknownNameError: no such name was given to the server.
+            UnknownNameError: the server was not started with a model of this name.
         """
         if name not in self._sources:
             raise UnknownNameError(f"model {name!r}: was not given to this server")
         self._served = {other: made for other, made in self._served.items() if other != name}
 
     def find(self, name: str, version: str | None = None) -> Served:
-        """Return a model; without a version its latest, which has the largest number.
+        """Return a model that is served; without ``version``, the one with the largest version.
 
         Raises:
-            UnknownNameError: there is none.
+            UnknownNameError: no model with this name and version is served.
         """
         versions = self._served.get(name)
         if versions is None:
@@ -205,16 +217,19 @@ class Repository:
         return found
 
     def versions(self, name: str) -> list[str]:
-        """Return the versions of a model that are served, the latest last."""
+        """Return the versions of a model that are served, in ascending order."""
         return list(self._served.get(name, {}))
 
     @property
     def ready(self) -> bool:
-        """Whether every model that was given is served."""
+        """Whether all models are served with which the server was started."""
         return self._served.keys() == self._sources.keys()
 
     def index(self) -> list[dict[str, str]]:
-        """Every model that was given: name, version, state, and why it is not ready."""
+        """Return all models with which the server was started.
+
+        There are name, version and state of each, and the reason if it is not served.
+        """
         return [
             {"name": name, "version": version, "state": "READY", "reason": ""}
             if version in self._served.get(name, {})
@@ -225,10 +240,10 @@ class Repository:
 
 
 def wanted_outputs(served: Served, names: list[str]) -> list[Output]:
-    """Return outputs by name.
+    """Return the outputs called ``names``, in this order.
 
     Raises:
-        InputError: there is no such output.
+        InputError: the model has no output with one of these names.
     """
     for name in names:
         if name not in served.outputs:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a served model takes and answers: its tensors, from its program.
+"""The tensors that a served model takes and returns, from its program.
 
-A further output is one more row in :func:`outputs_of`: it is then in the metadata, and can be
-asked for.
+To add an output, add a row in :func:`outputs_of`: the output is then in the metadata, and clients
+can request it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ from bnn.run import Outputs
 from bnn.serve.tensors import BYTES, DTYPES, Spec, Values
 from bnn.serve.wire import Tensor
 
-#: Names of the input for arrays, and of that for picture files.
+#: Name of the input for arrays; name of the input for picture files.
 ARRAYS, PICTURES = "input", "pictures"
 
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a served model: the tensor's description, and a function for its values.
+    """An output of a served model.
 
-    ``values`` takes what the runtime returned.
+    Attributes:
+        spec: description of the tensor.
+        values: function from what the runtime returned to the values of the tensor.
     """
 
     spec: Spec
@@ -41,7 +43,7 @@ class Output:
 
 
 def outputs_of(model: Model) -> dict[str, Output]:
-    """Return every output of a model by name."""
+    """Return all outputs of a model, by name."""
     program = model.program
     labels = [name.encode() for name in model.classes]
     rows = [
@@ -60,7 +62,7 @@ def outputs_of(model: Model) -> dict[str, Output]:
 
 
 def datatype(given: Input) -> str:
-    """Return the protocol's datatype of the arrays that an input takes."""
+    """Return the protocol's datatype for the arrays that an input takes."""
     match given:
         case PictureInput():
             return "UINT8"
@@ -75,7 +77,10 @@ def datatype(given: Input) -> str:
 
 
 def inputs_of(model: Model) -> tuple[Spec, ...]:
-    """Return the inputs of a model, of which a request has exactly one."""
+    """Return the inputs of a model: arrays, and picture files if it has a preparation.
+
+    A request has exactly one of them.
+    """
     given = model.program.input
     arrays = Spec(ARRAYS, datatype(given), (-1, *given.shape))
     if model.preprocess is None or not isinstance(given, PictureInput):
@@ -84,7 +89,7 @@ def inputs_of(model: Model) -> tuple[Spec, ...]:
 
 
 def properties(model: Model) -> dict[str, str]:
-    """Return the further properties in a model's metadata: name -> text."""
+    """Return further properties for the metadata of a model: name -> text."""
     found = {"classes": json.dumps(list(model.classes))}
     if len(inputs_of(model)) > 1:
         found["inputs"] = f"exactly one: {ARRAYS}, or {PICTURES} (the bytes of JPEG or PNG files)"
@@ -92,10 +97,13 @@ def properties(model: Model) -> dict[str, str]:
 
 
 def batch_of(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
-    """Return a tensor as a checked batch, as runtimes take it.
+    """Return the images of a tensor as a checked batch for a runtime.
+
+    ``max_pixels``: largest number of pixels of a picture file.
 
     Raises:
-        InputError, DataError: it is not an input of this model; names it.
+        InputError: the tensor is not an input of this model; the message names the tensor.
+        DataError: a picture file cannot be read; the message names the picture.
     """
     specs = {spec.name: spec for spec in inputs_of(model)}
     spec = specs.get(tensor.name)
@@ -136,10 +144,12 @@ def _limit(max_pixels: int) -> str:
 
 
 def picture(model: Model, data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
-    """Return the bytes of a JPEG or PNG file through the model's preparation.
+    """Return the picture of a JPEG or PNG file, prepared for the model.
+
+    ``data`` are the bytes of the file; ``name`` is for messages.
 
     Raises:
-        DataError: not a JPEG or PNG file, damaged, or more than ``max_pixels``; names it.
+        DataError: it is not a JPEG or PNG file, is damaged, or has more than ``max_pixels`` pixels.
     """
     from PIL import Image
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The process: uvicorn with limits; it finishes all accepted requests before it ends."""
+"""The server: uvicorn with limits. It finishes all accepted requests before it ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Server(uvicorn.Server):
     Args:
         repository: the models.
         state: settings, log and figures.
-        started: is called with the address once it listens.
+        started: function that is called with the server's address when it listens.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Server(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end at the first signal; end at once at the second Ctrl-C."""
+        """Handle a signal: the first begins to end the server, a second Ctrl-C ends it at once."""
         super().handle_exit(sig, frame)
         self._state.ended = self.force_exit
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say where."""
+        """Begin to listen, and call ``started`` with the address."""
         await super().startup(sockets)
         if self.should_exit or not self.servers:
             return
@@ -76,7 +76,7 @@ class Server(uvicorn.Server):
         self._started(f"{scheme}://{shown}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what was accepted, then close."""
+        """Finish the requests that were accepted, then close the server."""
         self._state.draining = True
         self._state.log.event("ending", in_progress=self._state.in_progress)
         if not self.force_exit:
@@ -89,7 +89,13 @@ class Server(uvicorn.Server):
 def serve(
     repository: Repository, settings: Settings, state: State, started: Callable[[str], None]
 ) -> None:
-    """Serve until a signal.
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        repository: the models.
+        settings: where to listen, and the limits.
+        state: settings, log and figures.
+        started: function that is called with the server's address when it listens.
 
     Raises:
         ServeError: the address, the certificate or its key cannot be used.
@@ -115,7 +121,7 @@ def serve(
 
 
 def _check_free(settings: Settings) -> None:
-    """Refuse an address that cannot be used, with the reason."""
+    """Raise ServeError, with the reason, if the address cannot be used."""
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
         family, _, _, _, address = found[0]

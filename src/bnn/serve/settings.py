@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a server may use: addresses, limits, secrets. Checked before anything listens."""
+"""The settings of a server: address, limits, secrets; checked before the server listens."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ _MAX_TOKEN_FILE = 1 << 12
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server takes from all of its clients.
+    """Limits of a server; all must be above 0.
 
     Attributes:
-        body: most bytes of one request.
-        json: most bytes of its JSON; arrays of more belong into binary tensors.
+        body: most bytes of the body of one request.
+        json: most bytes of the JSON in one request; larger arrays must be sent as binary tensors.
         pixels: most pixels of one picture.
         images: most images of one request.
-        requests: most requests in progress; one more is answered with 429.
-        connections: most open connections; one more is answered with 429 and closed.
-        seconds: in which a request must have arrived completely.
-        grace_seconds: in which requests in progress are finished after the server was asked to end.
+        requests: most requests in progress; a further request gets the status 429.
+        connections: most open connections; a further connection gets the status 429 and is closed.
+        seconds: seconds in which a request must arrive completely.
+        grace_seconds: seconds in which requests in progress are finished, after the server was
+            asked to end.
     """
 
     body: int = 64 << 20
@@ -46,25 +47,26 @@ class Limits:
 
     @property
     def held(self) -> int:
-        """Most bytes of all requests that are being read or computed, together."""
+        """Most bytes of all requests together that are being read or computed."""
         return 4 * self.body
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a server listens, and who may ask.
+    """Where a server listens, and who may send requests.
 
     Attributes:
         host: an address, or a name of this machine.
-        port: 0 for any that is free.
-        limits: see :class:`Limits`.
-        token: what clients must send as ``Authorization: Bearer ...``; None: nothing. Addresses
-            other than loopback need one.
+        port: number of the port; 0: any free port.
+        limits: limits of the server.
+        token: secret that clients must send as ``Authorization: Bearer TOKEN``; None: no secret. An
+            address that other machines can reach needs a token.
         certificate: PEM file of the TLS certificate; None: plain HTTP.
-        key: PEM file of its key; None: it is in ``certificate``.
+        key: PEM file of the certificate's key; None: the key is in ``certificate``.
 
     Raises:
-        ServeError: another address than loopback without a token.
+        ServeError: other machines can reach the address, but there is no token; or there is a key
+            without a certificate.
     """
 
     host: str = "127.0.0.1"
@@ -85,7 +87,7 @@ class Settings:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach the address."""
+        """Whether only this machine can reach :attr:`host`."""
         if self.host == "localhost":
             return True
         try:
@@ -98,7 +100,7 @@ def read_token(path: Path) -> str:
     """Return the token in a file: one line of at least 16 visible ASCII characters.
 
     Raises:
-        ServeError: it is missing, or has something else.
+        ServeError: the file cannot be read, or is not such a line.
     """
     text = read_file(path, _MAX_TOKEN_FILE, ServeError).strip()
     if len(text) < MIN_TOKEN or not all(0x21 <= byte <= 0x7E for byte in text):

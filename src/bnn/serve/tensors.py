@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tensors of the Open Inference Protocol: datatypes, JSON and binary data, both directions.
+"""Tensors of the Open Inference Protocol: read and write them as JSON and as binary data.
 
-https://github.com/kserve/open-inference-protocol and Triton's "binary tensor data extension".
-Nothing here knows HTTP, and no count or length in a request is trusted.
+Source: https://github.com/kserve/open-inference-protocol and Triton's "binary tensor data
+extension". This module does not depend on HTTP, and trusts no count or length in a request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import InputError
 
-#: NumPy's type of each datatype; those of BYTES are bytes objects.
+#: NumPy type of each datatype; elements of BYTES are bytes objects.
 DTYPES: dict[str, np.dtype[Any]] = {
     "UINT8": np.dtype("<u1"),
     "UINT16": np.dtype("<u2"),
@@ -35,33 +35,36 @@ DTYPES: dict[str, np.dtype[Any]] = {
 BYTES = "BYTES"
 
 Shape = tuple[int, ...]
-#: Numbers, or the bytes of each element.
+#: Values of a tensor: an array of numbers, or for BYTES the bytes of each element.
 Values = NDArray[Any] | list[bytes]
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A tensor of a model's metadata; -1 in ``shape`` is the number of images."""
+    """A tensor in a model's metadata; -1 in ``shape`` stands for the number of images."""
 
     name: str
     datatype: str
     shape: Shape
 
     def as_json(self) -> dict[str, Any]:
-        """Return the tensor as the protocol's metadata describe it."""
+        """Return the description of the tensor for the protocol's metadata."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
 def count(shape: Sequence[int]) -> int:
-    """Return the number of elements of a shape."""
+    """Return how many elements a tensor of this shape has."""
     return math.prod(shape)
 
 
 def from_json(data: Any, datatype: str, shape: Shape) -> Values:
-    """Return values from JSON: a flat list, or lists nested like ``shape``; BYTES are base64 text.
+    """Return the values of a tensor from its JSON value ``data``.
+
+    ``data`` is a flat list, or lists that are nested like ``shape``. Elements of BYTES are texts in
+    base64.
 
     Raises:
-        InputError: a number, the nesting or a type does not fit.
+        InputError: a number is outside the datatype, or a type or the nesting does not fit.
     """
     flat = _flat(data, shape)
     if datatype == BYTES:
@@ -86,7 +89,7 @@ def from_json(data: Any, datatype: str, shape: Shape) -> Values:
 
 
 def _flat(data: Any, shape: Shape) -> list[Any]:
-    """Return the elements of a list that is flat, or nested exactly as ``shape``."""
+    """Return the elements of a list, flat or nested exactly like ``shape``, as a flat list."""
     level = data
     if type(level) is not list:
         raise InputError("data must be a list")
@@ -118,9 +121,9 @@ def _decoded(text: Any) -> bytes:
 
 
 def from_binary(data: memoryview, datatype: str, shape: Shape) -> Values:
-    """Return values from raw little-endian bytes.
+    """Return the values of a tensor from its bytes, little-endian.
 
-    Each element of BYTES has its length before it, in 4 bytes.
+    An element of BYTES is preceded by its length, in 4 bytes.
 
     Raises:
         InputError: the number of bytes or elements does not fit ``shape``.
@@ -158,7 +161,7 @@ def _elements(data: memoryview, wanted: int) -> list[bytes]:
 
 
 def to_json(values: Values) -> list[Any]:
-    """Flat JSON values: whole numbers, numbers, or UTF-8 texts of BYTES."""
+    """Return values as a flat list for JSON; elements of BYTES become texts (UTF-8)."""
     if isinstance(values, np.ndarray):
         numbers: list[Any] = values.ravel().tolist()
         return numbers
@@ -166,7 +169,7 @@ def to_json(values: Values) -> list[Any]:
 
 
 def to_binary(values: Values) -> bytes:
-    """Raw bytes; the reverse of :func:`from_binary`."""
+    """Return values as bytes, in the format that :func:`from_binary` reads."""
     if isinstance(values, np.ndarray):
         return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
     return b"".join(struct.pack("<I", len(each)) + each for each in values)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One inference request from its bytes, and the bytes of its answer."""
+"""Parse the bytes of an inference request, and make the bytes of its answer."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from bnn.system.files import parse_json
 #: Header with the length of the JSON if binary tensors follow it, in lower case.
 JSON_LENGTH = b"inference-header-content-length"
 _MAX_ID = 256
-#: Most bytes of a JSON whose contents are kept for the next request with the same.
+#: Most bytes of a JSON that is kept after parsing, for the next request with an equal JSON.
 _MAX_KEPT = 1 << 10
 _MAX_DIMENSIONS = 8
-#: Largest dimension; a product of 8 of them is still a whole number of Python's.
+#: Largest dimension of a tensor.
 _MAX_DIMENSION = 1 << 31
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """An input of a request."""
+    """An input tensor of a request."""
 
     name: str
     datatype: str
@@ -37,7 +37,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Wanted:
-    """An output that a request asks for, and whether in binary."""
+    """An output that a request asks for, and whether the answer has it in binary."""
 
     name: str
     binary: bool
@@ -45,7 +45,12 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class _Described:
-    """An input in the JSON: its values, or None and the ``size`` in bytes of its binary values."""
+    """An input as the JSON of a request describes it.
+
+    Attributes:
+        values: the values, if they are in the JSON; None if they follow the JSON.
+        size: number of bytes of the values that follow the JSON.
+    """
 
     name: str
     datatype: str
@@ -56,7 +61,7 @@ class _Described:
 
 @dataclass(frozen=True, eq=False)
 class _Head:
-    """The JSON of a request."""
+    """The contents of the JSON of a request."""
 
     inputs: tuple[_Described, ...]
     outputs: tuple[Wanted, ...] | None
@@ -69,10 +74,10 @@ class Request:
     """An inference request.
 
     Attributes:
-        inputs: at least one.
-        outputs: what is asked for; None: all.
-        binary: whether outputs are binary if ``outputs`` is None.
-        id: the client's name for it, or None.
+        inputs: the input tensors, at least one.
+        outputs: the outputs that the client asks for; None: all outputs.
+        binary: whether all outputs are binary, if ``outputs`` is None.
+        id: the client's id of the request, or None.
     """
 
     inputs: tuple[Tensor, ...]
@@ -82,16 +87,16 @@ class Request:
 
 
 def parse(body: bytes, json_length: int | None, max_json: int, max_images: int) -> Request:
-    """Return the request in ``body``.
+    """Return the request that ``body`` contains.
 
     Args:
-        body: JSON, and binary tensors after it.
-        json_length: number of bytes of the JSON; None: the whole body.
-        max_json: most bytes of the JSON.
-        max_images: most elements of the first dimension of a tensor.
+        body: JSON, followed by the binary tensors.
+        json_length: number of bytes of the JSON; None: the whole body is JSON.
+        max_json: most bytes that the JSON may have.
+        max_images: largest first dimension that a tensor may have.
 
     Raises:
-        InputError: it is not a correct request; names the field.
+        InputError: the request is not correct; the message names the field.
     """
     length = len(body) if json_length is None else json_length
     if not 0 <= length <= len(body):
@@ -164,7 +169,7 @@ def _described(given: Any, max_images: int) -> _Described:
 
 
 def _tensor(given: _Described, rest: memoryview) -> tuple[Tensor, memoryview]:
-    """Return an input with its values, and the bytes of the body after these values."""
+    """Return an input with its values, and the rest of the body after these values."""
     if given.values is not None:
         return Tensor(given.name, given.datatype, given.shape, given.values), rest
     size = given.size
@@ -234,7 +239,11 @@ def _object(given: Any, what: str, known: set[str], needed: set[str]) -> dict[st
 
 
 def _parameters(fields: Mapping[str, Any], what: str, kinds: Mapping[str, type]) -> dict[str, Any]:
-    """Return the parameters, all of which must be known and of their kinds."""
+    """Return the parameters in ``fields``; {} if there are none.
+
+    Raises:
+        InputError: a parameter is not in ``kinds``, or its value has another type.
+    """
     given = fields.get("parameters")
     if given is None:
         return {}
@@ -256,15 +265,17 @@ def respond(
     request_id: str | None,
     outputs: Sequence[tuple[str, str, Values, bool]],
 ) -> tuple[bytes, int | None]:
-    """Return the body of an answer; and the number of bytes of its JSON, or None if that is all.
+    """Return the body of an answer, and the number of bytes of the JSON in it.
+
+    The number is None if the body is JSON only, without binary tensors.
 
     Args:
-        names: model and version.
+        names: name and version of the model.
         request_id: the client's id of the request, or None.
-        outputs: of each output the name, datatype, values, and whether they are binary.
+        outputs: name, datatype, values of each output, and whether it is binary.
 
     Raises:
-        InputError: a value is infinite, which JSON cannot hold.
+        InputError: a value is infinite, which JSON cannot express.
     """
     described, tail = [], []
     for name, datatype, values, binary in outputs:

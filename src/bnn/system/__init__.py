@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Access to the machine: files, the cache folder, archives, the terminal, progress, pip."""
+"""Access to the machine: files, cache folder, archives, terminal, progress, pip's command."""

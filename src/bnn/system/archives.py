@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bounded reading of zip archives and HDF5: no size in a file is trusted.
 
-Nothing is unpickled, no link out of the file is followed, and nothing is read that is larger than
-a trained network of small integers can be.
+Nothing is unpickled, no link to another file is followed, and nothing is read that is larger than a
+trained network of small integers can be.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_UNPACKED_BYTES = 1 << 28
 MAX_MEMBERS = 1 << 13
 #: Most bytes of the list of members.
 MAX_DIRECTORY_BYTES = 1 << 21
-#: A packed file may contain this multiple of its own bytes, or 64 MiB if that is more.
+#: A packed file may contain this multiple of its own bytes, but at least 64 MiB.
 MAX_RATIO = 40
 _UNDOUBTED = 1 << 26
 #: Most values of one array, and of all arrays together.
@@ -55,21 +55,26 @@ if TYPE_CHECKING:
 
 
 def size_checked(path: Path) -> Path:
-    """Return ``path`` if it is a regular file that is not too large."""
+    """Return ``path`` after checking that it is a regular file of at most 512 MiB.
+
+    Raises:
+        FormatError: the file is missing, not regular or too large.
+    """
     open_file(path, MAX_FILE_BYTES, FormatError).close()
     return path
 
 
 def unpacked_limit(size: int) -> int:
-    """Return the most bytes that a packed file of ``size`` bytes may contain.
+    """Return how many bytes a packed file of ``size`` bytes may contain at most.
 
-    Trained weights are hardly compressible; whole numbers as float32 shrink to a thirtieth.
+    The limit is 40 times the size, but at least 64 MiB and at most 256 MiB. Trained weights can
+    hardly be compressed, and whole numbers as float32 become about 30 times smaller.
     """
     return min(MAX_UNPACKED_BYTES, max(_UNDOUBTED, MAX_RATIO * size))
 
 
 def members(path: Path) -> dict[str, int]:
-    """Return name -> declared size of the members of a zip archive."""
+    """Return name -> declared size in bytes of the members of a zip archive."""
     with _zip(path) as archive:
         return {info.filename: info.file_size for info in archive.infolist()}
 
@@ -84,9 +89,9 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 class _Directory:
-    """A file whose reads are bounded while ``zipfile`` reads the list of members.
+    """A file that returns a bounded number of bytes while ``zipfile`` reads the list of members.
 
-    ``zipfile`` makes an object for every entry of the list, whatever its length.
+    Without a bound, ``zipfile`` makes an object for every entry of a list of any length.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -109,11 +114,12 @@ class _Directory:
 
 @contextmanager
 def open_zip(path: str | os.PathLike[str], error: type[BnnError]) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive; the number, the list and the declared sizes of its members are bounded.
+    """Open a zip archive; number and declared sizes of its members are bounded.
 
     Raises:
-        BnnError: of class ``error``: it is not a regular file, or its contents are too large.
-        One of the classes in :data:`DAMAGE`: it is damaged.
+        BnnError: of class ``error``: the file is missing or not regular, its contents are too
+            large, two members have one name, or a member is packed in an unknown way.
+        One of the classes in :data:`DAMAGE`: the archive is damaged.
     """
     with open_file(path, MAX_FILE_BYTES, error) as file:
         size = os.fstat(file.fileno()).st_size
@@ -140,14 +146,18 @@ def member(path: Path, name: str) -> bytes:
     """Return the unpacked bytes of one member of a zip archive.
 
     Raises:
-        FormatError: it is missing or damaged, or its size is not the declared one.
+        FormatError: archive or member is missing or damaged, or the member has another size
+            than declared.
     """
     with _zip(path) as archive:
         return unpacked(path, archive, name)
 
 
 def unpacked(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return the unpacked bytes of a member; ``path`` is for messages. Errors as :func:`member`."""
+    """Return the unpacked bytes of a member of an open archive.
+
+    ``path`` is for messages. The errors are those of :func:`member`.
+    """
     try:
         info = archive.getinfo(name)
         with archive.open(info) as file:
@@ -163,13 +173,17 @@ def unpacked(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
 
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive for :func:`unpacked`; errors as :func:`member`."""
+    """Open a zip archive for :func:`unpacked`; the errors are those of :func:`member`."""
     with _zip(path) as archive:
         yield archive
 
 
 def size_of(path: Path) -> int:
-    """Return the size in bytes of a regular file that is not too large."""
+    """Return the size in bytes of a regular file of at most 512 MiB.
+
+    Raises:
+        FormatError: the file is missing, not regular or too large.
+    """
     with open_file(path, MAX_FILE_BYTES, FormatError) as file:
         return os.fstat(file.fileno()).st_size
 
@@ -183,11 +197,14 @@ def _heaps_end(path: Path) -> bool:
 
 
 class Hdf5:
-    """An HDF5 file, read only: attributes and arrays by path.
+    """An HDF5 file that is read: attributes and arrays are found by their paths in it.
 
     Args:
         path: path of the file, also for messages.
-        data: the file's bytes; None: ``path`` is read.
+        data: bytes of the file; None: the file ``path`` is read.
+
+    Raises:
+        FormatError: the file cannot be read or is damaged, or the package h5py is missing.
     """
 
     def __init__(self, path: Path, data: bytes | None = None) -> None:
@@ -215,7 +232,7 @@ class Hdf5:
         self._file.close()
 
     def attribute(self, where: str, name: str) -> Any:
-        """Return an attribute of a group, or None."""
+        """Return the attribute ``name`` of a group; None if there is no such attribute."""
         try:
             found = self._get(where)
             if found is None or name not in found.attrs:
@@ -229,7 +246,7 @@ class Hdf5:
             raise FormatError(f"{self.path}: attribute {name!r} is damaged") from None
 
     def keys(self, where: str) -> list[str]:
-        """Return the names in a group; none if there is no such group."""
+        """Return the names in a group; an empty list if there is no such group."""
         found = self._get(where)
         try:
             if not hasattr(found, "keys"):
@@ -241,7 +258,11 @@ class Hdf5:
             raise FormatError(f"{self.path}: {where!r} is damaged") from None
 
     def array(self, where: str) -> Array:
-        """Return a data set as an array of real numbers."""
+        """Return a data set as an array of real numbers.
+
+        Raises:
+            FormatError: there is no such data set, it is damaged, too large or not of real numbers.
+        """
         import h5py
 
         found = self._get(where)
@@ -260,7 +281,7 @@ class Hdf5:
             raise FormatError(f"{self.path}: array {where!r} is damaged") from None
 
     def _piece(self, found: Any) -> int:
-        """Return the bytes of a chunk, which HDF5 unpacks as a whole."""
+        """Return the bytes of a chunk, which HDF5 unpacks as a whole; 0 if there are no chunks."""
         return 0 if found.chunks is None else int(np.prod(found.chunks)) * found.dtype.itemsize
 
     def _get(self, where: str) -> Any:

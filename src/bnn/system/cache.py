@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The cache folder of this package: simulators, fetched data, the board's lock.
 
-It is ``$BNN_CACHE``, else ``bnn`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. Its simulators are shared
-libraries, which are run, so it is private: made with mode 0700, and refused if another user owns
-it or may write to it.
+The cache is the folder ``$BNN_CACHE``, else the folder ``bnn`` in ``$XDG_CACHE_HOME`` or in
+``~/.cache``. The simulators in the cache are shared libraries that are run. So the cache is
+private: the folder is made with mode 0700, and it is refused if another user owns it or may write
+to it.
 
-An *entry* is a folder of files that were made together, with a manifest of their SHA-256 digests.
-It is made in a temporary folder and moved to its place at the end, under a lock: a killed build
-leaves no incomplete entry, and two processes that need the same entry make it once.
+An *entry* of the cache is a folder of files that were made together, with a manifest of their
+SHA-256 digests. An entry is made in a temporary folder and moved to its place at the end, under a
+lock. So a killed build leaves no incomplete entry, and if two processes need the same entry, only
+one makes it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from bnn.errors import CacheError
 from bnn.system.files import parse_json, read_file
 from bnn.system.terminal import notice
 
-#: Environment variable that names the folder.
+#: Environment variable that names the cache folder.
 VARIABLE = "BNN_CACHE"
 #: File of an entry with the digests of all its other files.
 MANIFEST = "manifest.json"
@@ -61,7 +63,9 @@ def place() -> Path:
 
 
 def folder(*names: str) -> Path:
-    """Return the cache folder, or a folder in it; a missing one is made, private.
+    """Return the cache folder, or the folder with the path ``names`` in it.
+
+    A missing folder is made so that only this user can read and write it.
 
     Raises:
         CacheError: the folder cannot be made, or is not private.
@@ -83,7 +87,7 @@ def folder(*names: str) -> Path:
 
 
 def refuse(path: Path, reason: OSError) -> NoReturn:
-    """Raise a :class:`CacheError` that says why ``path`` cannot be used and what to do."""
+    """Raise a :class:`CacheError` that says why ``path`` cannot be used, and what to do."""
     advice = _ADVICE
     if reason.errno in (errno.ENOSPC, errno.EDQUOT):
         advice = f"make room, or set {VARIABLE} to a folder with room"
@@ -97,7 +101,7 @@ def _make_private(path: Path) -> None:
 
 
 def _check_private(root: Path) -> None:
-    """Refuse a folder that others may write to, or may replace."""
+    """Refuse a cache folder if other users may write to it, or may replace it."""
     _check_owner(root)
     if not hasattr(os, "geteuid"):
         return
@@ -116,7 +120,7 @@ def _check_private(root: Path) -> None:
 
 
 def _shared(group: int) -> bool:
-    """Whether a group has members other than this user and root."""
+    """Whether the group with this number has members other than this user and root."""
     import grp
     import pwd
 
@@ -153,9 +157,10 @@ def _check_owner(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Hold the lock file ``path``; if another process holds it, print ``waiting`` and wait.
+    """In a ``with`` statement, hold the lock on the file ``path``.
 
-    The kernel releases the lock when the process ends, also if it is killed.
+    If another process holds the lock, print ``waiting`` and wait. The kernel releases a lock when
+    its process ends, also if the process is killed.
     """
     lock = lock_file(path, wait=False)
     if lock is None:
@@ -170,7 +175,9 @@ def locked(path: Path, waiting: str = "") -> Iterator[None]:
 
 
 def lock_file(path: Path, *, wait: bool) -> int | None:
-    """Return a descriptor of ``path`` that holds its lock; None if another process has it.
+    """Lock the file ``path``, which is made if it is missing; return its descriptor.
+
+    If another process has the lock: wait if ``wait``, else return None.
 
     Raises:
         CacheError: the file cannot be made or locked.
@@ -206,12 +213,12 @@ def lock_file(path: Path, *, wait: bool) -> int | None:
 
 
 def digest(data: bytes) -> str:
-    """Return the SHA-256 of ``data`` in hex digits."""
+    """Return the SHA-256 of ``data`` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def digest_of(file: BinaryIO) -> str:
-    """Return the SHA-256 of the rest of ``file`` in hex digits."""
+    """Return the SHA-256 of ``file``, from its current position to its end, in hexadecimal."""
     hasher = hashlib.sha256()
     while block := file.read(1 << 20):
         hasher.update(block)
@@ -219,12 +226,15 @@ def digest_of(file: BinaryIO) -> str:
 
 
 def digests(entry: Path) -> dict[str, str]:
-    """Return file name -> digest of an entry, from its manifest."""
+    """Return name -> digest of the files of an entry, from its manifest."""
     return _manifest(entry)[1]
 
 
 def _manifest(entry: Path) -> tuple[str, dict[str, str]]:
-    """Return an entry's name and its files' digests; a damaged manifest raises any exception."""
+    """Return the name in an entry's manifest, and name -> digest of the entry's files.
+
+    A damaged manifest raises an exception of any kind.
+    """
     listed = parse_json(read_file(entry / MANIFEST, _MANIFEST_BYTES, CacheError))
     name, files = listed["entry"], listed["files"]
     if not isinstance(files, dict) or not all(isinstance(n, str) for n in (name, *files.values())):
@@ -233,10 +243,11 @@ def _manifest(entry: Path) -> tuple[str, dict[str, str]]:
 
 
 def damage(entry: Path, wanted: Mapping[str, str] | None = None) -> str | None:
-    """Return what is wrong with an entry; None if every file is as it was made.
+    """Return a phrase that says what is wrong with an entry; None if no file was changed.
 
     Args:
-        wanted: file name -> digest, for files whose contents are known beforehand.
+        entry: folder of the entry.
+        wanted: file name -> digest, for files whose contents are known without the manifest.
     """
     try:
         name, files = _manifest(entry)
@@ -271,13 +282,14 @@ def entry(
     wanted: Mapping[str, str] | None = None,
     title: str = "",
 ) -> Path:
-    """Return the folder of an entry; if there is none, ``make(folder)`` makes it.
+    """Return the folder of an entry; make the entry first if it is missing or damaged.
 
     Args:
         kind: name of the folder in the cache for entries of this kind.
-        name: name of the entry; other contents must have another name.
-        make: is called with a temporary folder; it must put the entry into its subfolder ``made``.
-        wanted: file name -> digest, for files whose contents are known beforehand.
+        name: name of the entry; entries with different contents must have different names.
+        make: function that is called with a temporary folder; it must write the files of the entry
+            into the subfolder ``made``.
+        wanted: file name -> digest, for files whose contents are known before they are made.
         title: description of the entry, for messages.
 
     Raises:
@@ -328,7 +340,10 @@ def _make(target: Path, make: Callable[[Path], None], wanted: Mapping[str, str] 
 
 
 def _sweep(parent: Path, held: str = "") -> None:
-    """Delete folders of killed builds: those whose lock no other process holds."""
+    """Delete temporary folders of killed builds: no other process has the lock of their entry.
+
+    ``held``: name of the entry whose lock this process has.
+    """
     for left in parent.glob(f"{_BUILDING}*"):
         of = left.name.removeprefix(_BUILDING).rpartition("-")[0]
         if of == held or (not of and _old(left)):  # without a name: of older versions
@@ -369,7 +384,10 @@ def _touch(target: Path) -> None:
 
 
 def _bound(parent: Path, keep: Path) -> None:
-    """Delete the least recently used entries until all together are small enough."""
+    """Delete the least recently used entries until all together have at most 4 GiB.
+
+    The entry ``keep`` is not deleted.
+    """
     entries = []
     for path in parent.iterdir():
         if path != keep and path.is_dir() and not path.name.startswith(_BUILDING):
@@ -389,7 +407,7 @@ def _used(path: Path) -> float:
 
 
 def size(path: Path) -> int:
-    """Return the bytes of all files in a folder and its subfolders; 0 if it does not exist."""
+    """Return how many bytes all files in a folder and its subfolders have; 0 if it is missing."""
     total = 0
     for at, _, files in os.walk(path):
         for file in files:
@@ -399,7 +417,10 @@ def size(path: Path) -> int:
 
 
 def describe() -> dict[str, object]:
-    """Return the path of the cache and the bytes of each part of it; nothing is made."""
+    """Return path and size in bytes of the cache, and the size of each folder in it.
+
+    A missing cache folder is not made.
+    """
     root = place()
     parts = {}
     if root.is_dir():
@@ -415,12 +436,13 @@ _libraries: dict[str, int] = {}
 
 
 def sealed(path: Path, wanted: str) -> str:
-    """Return a path for ``dlopen`` to a library whose bytes have the digest ``wanted``.
+    """Return a path for ``dlopen`` to the library ``path``, after checking its digest.
 
-    On Linux the bytes are copied to memory, so later changes of the file have no effect.
+    On Linux, the library is copied to memory and the path of the copy is returned: later changes of
+    the file have no effect.
 
     Raises:
-        CacheError: the file has other bytes.
+        CacheError: the digest of the file is not ``wanted``.
     """
     try:
         data = path.read_bytes()

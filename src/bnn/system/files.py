@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files on disk: opened only if regular and not too large, written whole or not at all.
+"""Files on disk: read only if they are regular and not too large; written whole or not at all.
 
-Every reader of files that others may have made opens them with :func:`open_file`, and every
-file that this package makes for a user is written with :func:`write_whole`.
+This package opens files that others may have made with :func:`open_file`, and writes files for a
+user with :func:`write_whole`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ StrPath = str | os.PathLike[str]
 
 #: Name of temporary files and folders.
 TEMPORARY = ".bnn-{}.tmp"
-#: A temporary file that is older was left by a killed process.
+#: Age in seconds above which a temporary file was left by a killed process.
 STALE_AFTER_S = 3600.0
 #: Errors of file systems that cannot synchronize folders.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
 
 #: Most digits of a number in JSON; longer ones take quadratic time to parse.
 _MAX_DIGITS = 400
-#: Python's own limit, if nobody has changed it.
+#: Python's own limit of digits, by default.
 _PYTHON_DIGITS = 4300
 
 _KINDS = (
@@ -58,7 +58,7 @@ def open_file(path: StrPath, limit: int, error: type[BnnError]) -> BinaryIO:
         error: class of the errors that are raised.
 
     Raises:
-        BnnError: of class ``error``: it is missing, not regular, too large or not readable.
+        BnnError: of class ``error``: the file is missing, not regular, too large or not readable.
     """
     try:
         _check_kind(path, os.stat(path), limit, error)  # noqa: PTH116  # of every picture file
@@ -77,7 +77,7 @@ def open_file(path: StrPath, limit: int, error: type[BnnError]) -> BinaryIO:
 
 
 def read_file(path: StrPath, limit: int, error: type[BnnError]) -> bytes:
-    """Return the bytes of a file; arguments and errors as :func:`open_file`."""
+    """Return the bytes of a file; arguments and errors are those of :func:`open_file`."""
     try:
         with open_file(path, limit, error) as file:
             data = file.read(limit + 1)  # it may grow while it is read
@@ -89,17 +89,19 @@ def read_file(path: StrPath, limit: int, error: type[BnnError]) -> bytes:
 
 
 def parse_json(text: str | bytes, *, finite: bool = False, many: bool = False) -> Any:
-    """Parse a JSON text in bounded time: numbers with hundreds of digits are refused.
+    """Return the value of a JSON text; whole numbers of over 400 digits are refused.
+
+    Such numbers take a long time to parse.
 
     Args:
         text: the JSON text.
-        finite: whether to refuse ``NaN`` and ``Infinity``, which are not JSON but Python's.
-        many: whether the text has many numbers. Then the limit of digits is Python's own (4300,
-            from Python 3.10.7 on), because checking each number takes five times as long.
+        finite: whether to refuse ``NaN`` and ``Infinity``, which Python accepts beyond JSON.
+        many: whether the text has many numbers. Then the limit is Python's own (4300 digits from
+            Python 3.10.7 on), because a check of each number makes parsing five times slower.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply, a number is too long, or an object has a
-            key twice.
+        ValueError: the text is not JSON, is nested too deeply, has a number that is too long, or an
+            object in it has a key twice.
     """
     constant = _no_number if finite else None
     integer = None if many and 0 < _python_digits() <= _PYTHON_DIGITS else _integer
@@ -110,7 +112,7 @@ def parse_json(text: str | bytes, *, finite: bool = False, many: bool = False) -
 
 
 def _python_digits() -> int:
-    """Return the most digits of a number that Python itself parses; 0 if it has no limit."""
+    """Return Python's own limit of digits of a whole number; 0 if this Python has no limit."""
     limit = getattr(sys, "get_int_max_str_digits", None)
     return 0 if limit is None else limit()
 
@@ -120,7 +122,7 @@ def _no_number(name: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; refuse one in which a key occurs twice."""
+    """Return the dictionary of a JSON object; ValueError if a key occurs twice."""
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -159,7 +161,7 @@ def _why(reason: BaseException) -> str:
 
 
 def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileError) -> None:
-    """Write ``data`` to ``path``, whole or not at all, and durably.
+    """Write ``data`` to ``path``, whole or not at all; the file is on the disk at the end.
 
     The data are written to a temporary file in the same folder, which then replaces the old file;
     file and folder are synchronized to the disk. If anything fails, the old file is kept. A new
@@ -196,7 +198,10 @@ def write_whole(path: StrPath, data: bytes, error: type[BnnError] = ModelFileErr
 
 
 def _temporary_of(target: Path) -> Path:
-    """Return a new temporary name in the folder of ``target``, derived from its name."""
+    """Return the path of a new temporary file beside ``target``; its name begins with a tag.
+
+    The tag is made of the name of ``target``, see :func:`_remove_stale`.
+    """
     import secrets  # late: with hashlib it takes 10 ms, and most commands write no file
 
     return target.parent / TEMPORARY.format(_tag(target) + secrets.token_hex(6))
@@ -211,7 +216,7 @@ def _tag(target: Path) -> str:
 def _remove_stale(target: Path) -> None:
     """Remove temporary files of processes that were killed while they wrote ``target``.
 
-    New ones are kept: another process may be writing.
+    Files of the last hour are kept: another process may be writing them.
     """
     for left in target.parent.glob(TEMPORARY.format(_tag(target) + "*")):
         with contextlib.suppress(OSError):
@@ -225,7 +230,7 @@ def _remove_stale(target: Path) -> None:
 
 
 def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
-    """Return the permissions of the file that is replaced; None if there is none."""
+    """Return the permissions of the file ``target``, which is replaced; None if it is missing."""
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -236,7 +241,7 @@ def _mode_of(path: StrPath, target: Path, error: type[BnnError]) -> int | None:
 
 
 def check_replaceable(path: StrPath, error: type[BnnError]) -> None:
-    """Raise ``error`` if what is at ``path``, which will be written, is not a regular file."""
+    """Raise ``error`` if ``path`` exists and is not a regular file: it must not be replaced."""
     try:
         _mode_of(path, Path(os.path.realpath(path)), error)
     except (OSError, ValueError, RuntimeError) as reason:
@@ -244,7 +249,7 @@ def check_replaceable(path: StrPath, error: type[BnnError]) -> None:
 
 
 def check_writable(path: StrPath, error: type[BnnError]) -> None:
-    """Raise ``error`` if a file at ``path`` cannot be written, without writing it."""
+    """Raise ``error`` if no file can be written at ``path``; nothing is written."""
     check_replaceable(path, error)
     place = Path(os.path.realpath(path))
     if not place.parent.is_dir():
@@ -255,11 +260,11 @@ def check_writable(path: StrPath, error: type[BnnError]) -> None:
 
 
 def check_page(path: StrPath) -> None:
-    """Raise if an HTML page cannot be written at ``path``, before the work that it will show.
+    """Check that an HTML page can be written at ``path``; commands call this before long work.
 
     Raises:
         InputError: the name does not end in .html or .htm.
-        DataError: it cannot be written.
+        DataError: the file cannot be written.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{os.fspath(path)}: is not the name of a page; end it with .html")
@@ -267,7 +272,7 @@ def check_page(path: StrPath) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Synchronize the names in ``folder`` to the disk, if its file system can."""
+    """Write the names of the files in ``folder`` to the disk, if the file system can do that."""
     handle = -1
     try:
         handle = os.open(folder, os.O_RDONLY)
@@ -281,7 +286,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write ``files`` (relative name to contents) into the new folder ``folder``, durably.
+    """Write ``files`` (relative name -> contents) into the new folder ``folder``.
+
+    At the end, they are on the disk.
 
     Raises:
         OSError: the folder cannot be written.
@@ -301,9 +308,9 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def folder_beside(target: Path) -> Path:
-    """Make a temporary folder next to ``target``, which it will replace later.
+    """Make a temporary folder beside ``target`` and return it; it can replace ``target`` later.
 
-    Temporary folders that killed processes left for the same target are removed.
+    Old temporary folders that killed processes left for this target are removed.
 
     Raises:
         OSError: the folder cannot be made.
@@ -320,9 +327,10 @@ def write_new_folder(
     """Make the folder ``target`` with ``files`` in it, whole or not at all.
 
     Args:
-        target: does not exist, or is an empty folder; its parent exists.
+        target: path that does not exist, or an empty folder; its parent must exist.
         files: relative name -> contents.
-        error: raised if it cannot be written; nothing is left then.
+        error: class of the error that is raised if the folder cannot be written; nothing is
+            left then.
     """
     try:
         temporary = folder_beside(target)
@@ -339,7 +347,7 @@ def write_new_folder(
 
 
 def new_folder(parent: Path) -> Path:
-    """Make a temporary folder in ``parent``, with the mode of the umask.
+    """Make a temporary folder in ``parent`` and return it; its mode is that of the umask.
 
     Raises:
         OSError: the folder cannot be made.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A check of an HDF5 file before the HDF5 library reads it.
 
-The library walks through a global heap (texts of variable length) by the sizes in the file. If one
-of them is 0, it never ends, and cannot be interrupted (HDF5 2.0.0; found by fuzzing).
-Format: HDF5 File Format Specification 3.0, III.E (global heap).
+A global heap of an HDF5 file has texts of variable length. The library goes from object to object
+by the sizes in the file. If a size is 0, the library never ends, and cannot be interrupted (HDF5
+2.0.0; found by fuzzing). Format: HDF5 File Format Specification 3.0, III.E (global heap).
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ MAX_OBJECTS = 1 << 20
 
 
 def ends(data: bytes | mmap.mmap) -> bool:
-    """Whether the library's walk through every global heap of a file ends."""
+    """Whether it is certain that the library reaches the end of every global heap in ``data``.
+
+    The result is also False for a file whose sizes do not have 8 bytes, and for more than
+    :data:`MAX_OBJECTS` objects.
+    """
     if not _has_usual_sizes(data):
         return False
     left = MAX_OBJECTS
@@ -35,7 +39,7 @@ def ends(data: bytes | mmap.mmap) -> bool:
 
 
 def _has_usual_sizes(data: bytes | mmap.mmap) -> bool:
-    """Whether sizes in the file have 8 bytes each, as in every file that HDF5 writes by default."""
+    """Whether sizes in the file have 8 bytes each, as HDF5 writes them by default."""
     start = 0
     while start < len(data):
         if data[start : start + 8] == _SIGNATURE:
@@ -48,7 +52,7 @@ def _has_usual_sizes(data: bytes | mmap.mmap) -> bool:
 def _walked(data: bytes | mmap.mmap, place: int, left: int) -> int:
     """Return ``left`` minus the number of objects in the heap at ``place``.
 
-    Returns -1 if this is negative, or if the walk would not end.
+    Return -1 if this is negative, or if the library would not reach the end of the heap.
     """
     head = data[place : place + 16]
     if len(head) < 16:

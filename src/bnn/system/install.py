@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command that installs the packages of an optional part, for this environment."""
+"""The command that installs the packages of an extra (an optional part) in this environment."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
 def command(extra: str) -> str:
     """Return the command that installs the packages of an extra, such as ``sim`` or ``train``.
 
-    It contains the packages' names and the path of this Python, so it works in a checkout, with
-    an installed wheel, and in an environment that is not activated.
+    The command contains the names of the packages and the path of this Python. So it works in a
+    checkout, with an installed wheel, and in an environment that is not activated.
 
     Args:
         extra: a name in ``[project.optional-dependencies]`` of pyproject.toml.

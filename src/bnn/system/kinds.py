@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Dataclasses that an entry of a model file describes by the name of a kind."""
+"""Make dataclasses of entries of a model file that have a key "kind"."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def of_kind(
     kinds: Mapping[str, type[Kind]],
     added: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Kind:
-    """Return the dataclass that a model file describes: ``{"kind": name, field: value, ...}``.
+    """Return the dataclass object that an entry describes: ``{"kind": name, field: value, ...}``.
 
     Args:
-        what: the entry of the file, for messages.
-        value: its JSON value; lists become tuples.
-        kinds: name of a kind -> its dataclass.
-        added: name of a kind -> values of fields that older files lack.
+        what: name of the entry, for messages.
+        value: JSON value of the entry; lists in it become tuples.
+        kinds: name of each kind -> its dataclass.
+        added: name of a kind -> values for fields that entries of older files do not have.
 
     Raises:
         ModelFileError: the kind is unknown, a field is missing or unknown, or the dataclass
             refuses a value.
     """
     if not isinstance(value, dict):
-        raise ModelFileError(f"{what}: must be an object with a kind")
+        raise ModelFileError(f'{what}: must be an object with the key "kind"')
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
     kind = options.pop("kind", None)
     if not isinstance(kind, str) or kind not in kinds:

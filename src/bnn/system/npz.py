@@ -20,19 +20,19 @@ from bnn.system import archives
 
 #: Most bytes of a whole archive, unpacked; far more than a binarized network needs.
 MAX_BYTES = 1 << 28
-#: Most bytes of an array's header; usual ones have about a hundred.
+#: Most bytes of an array's header; usual headers have about a hundred.
 MAX_HEADER_BYTES = 4096
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Return name -> array of real numbers in the archive at ``path``, in its order.
+    """Return name -> array of real numbers for the archive ``path``, in the archive's order.
 
-    The sizes in the archive's directory are added up before anything is unpacked, and no member
-    is unpacked beyond its declared size.
+    The sizes in the archive's list of members are added up before anything is unpacked, and no
+    member is unpacked beyond its declared size.
 
     Raises:
-        ParameterError: it is missing, damaged or too large, or a member is not an array of real
-            numbers (pickled objects are refused); the message names file and array.
+        ParameterError: the archive is missing, damaged or too large, or a member is not an array of
+            real numbers (pickled objects are refused); the message names file and array.
     """
     if not Path(path).exists():
         raise ParameterError(f"{path}: no such file")
@@ -69,7 +69,12 @@ def _member(path: Any, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDA
 
 
 def _array(data: bytes) -> NDArray[Any]:
-    """Return the array in a ``.npy`` file; its size must match the number of bytes."""
+    """Return the array in the bytes of a ``.npy`` file.
+
+    Raises:
+        ValueError: the array is not of real numbers, or its size does not match the number of
+            bytes; other exceptions if the header is damaged.
+    """
     stream = io.BytesIO(data)
     version = npy.read_magic(stream)
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

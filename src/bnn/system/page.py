@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The frame of every HTML page that is written; pages are self-contained.
+"""The frame of all HTML pages that this package writes; a page loads no other files.
 
-Light and dark follow the system. Texts that `both` made are in English and Japanese: the reader's
-language is shown first, and a button changes it.
+Colours are light or dark as the reader's system is. Texts that :func:`both` made are in English and
+Japanese: the page first shows the language of the browser, and a button changes it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ html[lang=en] span[lang=ja], html[lang=ja] span[lang=en] {{ display: none }}
 </body></html>
 """
 
-#: Shows the reader's language, and changes it. The page loads nothing, so this is in it.
+#: Button and script that show and change the language. A page loads no files, so it has these.
 _LANGUAGE = """<button id="language" type="button" lang="ja" hidden>日本語</button>
 <script>
 const root = document.documentElement, button = document.getElementById("language");
@@ -76,13 +76,16 @@ def page(title: str, body: str, style: str = "") -> str:
     """Return an HTML page with ``title`` as its heading.
 
     Args:
-        title, body: HTML; the caller escapes what comes from a user's file.
-        style: CSS in addition to that of all pages.
+        title, body: HTML; the caller must escape texts from a user's file.
+        style: CSS of this page, in addition to the CSS of all pages.
     """
     language = _LANGUAGE if 'lang="ja"' in body else ""
     return _PAGE.format(title=title, body=body, style=style, language=language, colours=COLOURS)
 
 
 def both(english: str, japanese: str) -> str:
-    """Return a text in two languages, as HTML, of which one is shown; the caller escapes."""
+    """Return HTML with a text in two languages; the page shows one of them.
+
+    ``english`` and ``japanese`` are HTML; the caller must escape texts from a user's file.
+    """
     return f'<span lang="en">{english}</span><span lang="ja">{japanese}</span>'

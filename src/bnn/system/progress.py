@@ -17,16 +17,17 @@ SILENT_S = 1.0
 #: Columns of a terminal from which on progress is a bar, not only numbers.
 BAR_COLUMNS = 60
 
-#: Tells how much is done: (done, of).
+#: Function of (number of things that are done, number of all things) that shows progress.
 Advance = Callable[[int, int], None]
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Advance]:
-    """Show progress on standard error; yields the function ``advance(done, of)``.
+    """In a ``with`` statement, show progress on standard error.
 
-    On a terminal it is a bar, which is removed at the end; else a line every
-    :data:`INTERVAL_S` seconds.
+    Yield a function of (number of things that are done, number of all things), to call during the
+    work. On a terminal, progress is a bar, which is removed at the end; without a terminal, a line
+    every :data:`INTERVAL_S` seconds.
     """
     from rich.console import Console  # slow to import: not for commands that show no progress
 
@@ -72,7 +73,7 @@ def progress_later(label: str) -> Iterator[Advance]:
 
 
 def _lines(label: str) -> Callable[[int, int], None]:
-    """A function of (done, of) that prints a line every :data:`INTERVAL_S` seconds."""
+    """Return a function of (done, of) that prints a line at most every 5 seconds."""
     said = time.monotonic()
 
     def advance(done: int, of: int) -> None:
@@ -87,11 +88,12 @@ def _lines(label: str) -> Callable[[int, int], None]:
 
 @contextmanager
 def building() -> Iterator[Callable[[str, float], None]]:
-    """Show the progress of a simulator's build; yields a function of (step, part done, 0 to 1).
+    """In a ``with`` statement, show the progress of a simulator's build.
 
-    On a terminal it is a bar; else (in a notebook, in a log) a line on standard error at the
-    beginning, every :data:`INTERVAL_S` seconds, and at the end. Nothing is printed if nothing is
-    built.
+    Yield a function of (name of the step, share that is done, 0 to 1). On a terminal, progress is a
+    bar. Without a terminal (in a notebook, in a log) it is a line on standard error at the
+    beginning, every :data:`INTERVAL_S` seconds, and at the end. If the function is not called,
+    because nothing is built, nothing is printed.
     """
     from rich.console import Console
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Text for terminals: control characters are escaped, tables are not cut, any encoding works."""
+"""Print texts on terminals: control characters are escaped, tables are not cut.
+
+It works with any encoding of the output.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 
 #: Columns of the usual terminal: on a narrower one, tables become lists.
 NARROW = 80
-#: Columns beyond those that a table needs at least, below which it is a list.
+#: A table becomes a list if the terminal has fewer columns than the table needs, plus these.
 _SPACE = 20
-#: Spaces before a cell of a list, at most.
+#: Most spaces before a cell of a list.
 _INDENT = 4
 #: Replacements of drawing characters for outputs without Unicode; all others become "?".
 _PLAIN = {"█": "#", "…": "."}
@@ -33,21 +36,21 @@ _HANDLER = "bnn.plainer"
 
 
 def harmless(text: str) -> str:
-    """Return ``text`` as one line with control characters escaped."""
+    """Return ``text`` as one line, with control characters and line breaks escaped."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
 
 
 def notice(text: str) -> None:
-    """Print one line on standard error, for messages that a user should see."""
+    """Print a message for the user as one line on standard error."""
     with suppress(OSError, ValueError):  # standard error is closed, or has no reader any more
         sys.stderr.write(f"bnn: {harmless(text)}\n")
         sys.stderr.flush()
 
 
 def plain_where_needed() -> None:
-    """Let standard output accept any text: characters that its encoding lacks are replaced.
+    """Let standard output accept any text: characters outside its encoding are replaced.
 
     Where a stream is closed (``>&-``, as some daemons start programs), what is printed is lost.
     """
@@ -75,15 +78,17 @@ def _is_positive(text: str) -> bool:
 
 
 def print_whole(renderable: RenderableType, least: int | None = None) -> None:
-    """Print to standard output with no cell of a table cut off.
+    """Print to standard output; no cell of a table is cut off.
 
-    A table that is wider than a narrow terminal (fewer than 80 columns) is printed as a list: for
-    each row its first cell, and under it a line for each other cell. On wider terminals it is not
-    cut: they wrap or scroll long lines.
+    If the terminal is narrow, and a table is wider than it, the table is printed as a list: for
+    each row the first cell, and below it a line for each other cell. A terminal that is not narrow
+    wraps or scrolls lines that are too long.
 
     Args:
-        renderable: a table, a text, or a group of them.
-        least: columns that it needs if its cells may be wrapped; None: its tables are measured.
+        renderable: a table, a text, or a Rich group of tables and texts.
+        least: number of columns that the tables need if their cells are wrapped; a terminal with
+            fewer than ``least`` + 20 columns is narrow. None: cells are not wrapped, and a terminal
+            with fewer than 80 columns is narrow.
     """
     from rich.console import Console
     from rich.measure import Measurement
@@ -101,7 +106,7 @@ def print_whole(renderable: RenderableType, least: int | None = None) -> None:
 
 
 def _listed(renderable: RenderableType) -> RenderableType:
-    """Return a table as a list, for narrow terminals; a group with its tables so."""
+    """Return ``renderable`` with lists instead of tables, for narrow terminals."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -131,7 +136,7 @@ def _listed(renderable: RenderableType) -> RenderableType:
 
 
 def _words(cell: object) -> Text:
-    """Return a cell as text; drawings such as bars have none."""
+    """Return the text of a cell; it is empty for drawings such as bars."""
     from rich.text import Text
 
     if isinstance(cell, Text):
@@ -140,7 +145,7 @@ def _words(cell: object) -> Text:
 
 
 def _indented(text: Text) -> Text:
-    """Return a text of several lines so that each is below the row's first cell."""
+    """Return a text of several lines, each in a new line and indented; other texts unchanged."""
     from rich.text import Text
 
     lines = text.split("\n")
@@ -150,9 +155,10 @@ def _indented(text: Text) -> Text:
 
 
 def echo_folded(text: str, indent: int = 0) -> None:
-    """Print a line of words; on a narrow terminal folded, with ``indent`` spaces from its 2nd line.
+    """Print a line of words; on a terminal of fewer than 80 columns, break it between words.
 
-    Without a terminal a line stays whole, for programs.
+    The second line and the following ones begin with ``indent`` spaces. Without a terminal the line
+    is not broken, so that programs can read it.
     """
     columns = shutil.get_terminal_size().columns
     if (sys.stdout.isatty() or os.environ.get("COLUMNS")) and columns < NARROW:
@@ -167,12 +173,12 @@ def echo_folded(text: str, indent: int = 0) -> None:
 
 
 def fits(renderable: RenderableType) -> bool:
-    """Whether the terminal is as wide as the tables in ``renderable``, none of them wrapped."""
+    """Whether the tables in ``renderable`` fit on the terminal without wrapped cells."""
     return _tables_width(renderable) <= shutil.get_terminal_size().columns
 
 
 def _tables_width(renderable: RenderableType) -> int:
-    """Return the columns of the widest table if no cell is wrapped or cut."""
+    """Return how many columns the widest table needs if no cell is wrapped or cut."""
     from rich.console import Console, Group
     from rich.measure import Measurement
     from rich.table import Table
@@ -185,7 +191,7 @@ def _tables_width(renderable: RenderableType) -> int:
 
 @contextmanager
 def notices_on_one_line() -> Iterator[None]:
-    """Print the warnings of this package on standard error, one line each, each only once."""
+    """In a ``with`` statement, print warnings of this package as one line each, and only once."""
     usual = warnings.showwarning
 
     def show(message: Any, category: Any, *more: Any, **named: Any) -> None:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page that runs the core in a browser: its files (``site/``), a local server, an export."""
+"""The web page that runs the C++ core in a browser: its files, a local server, an export."""

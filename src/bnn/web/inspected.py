@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every edge of a program for one image as one HTML file: maps as tiles, sums, thresholds.
+"""An HTML page that shows every edge of a program for one image.
 
-The file stands alone: pictures are in it, and it loads nothing.
+Maps are shown as tiles, and sums as histograms with their thresholds. The page contains its
+pictures and loads no other files.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bnn.model.model import Model
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window
 from bnn.system import page as frame
 
-#: Tiles side by side, and the columns of squares of a vector.
+#: Number of tiles side by side; number of columns in the picture of a vector.
 _ACROSS, _VECTOR = 16, 32
 #: Channels whose sums are drawn.
 MAX_DRAWN = 8
@@ -43,11 +44,11 @@ def page(
     """Return the page for the first image of ``edges``.
 
     Args:
-        model: the model whose program it is.
-        edges: every edge by name, int32 (N, height, width, channels).
-        title: what the image is called.
-        answer: name of the class.
-        compared: what a comparison with another runtime found; "" for none.
+        model: the model.
+        edges: every edge of the model's program by name, int32 (N, height, width, channels).
+        title: name of the image.
+        answer: name of the class that was decided.
+        compared: sentence that says what a comparison with another runtime found; "" without one.
     """
     program = model.program
     ops: dict[str, Op | None] = {INPUT: None, **{op.name: op for op in program.ops}}
@@ -81,7 +82,8 @@ def _section(model: Model, name: str, op: Op | None, edges: Mapping[str, NDArray
 def tiles(values: NDArray[np.int32], low: int, high: int) -> NDArray[np.uint8]:
     """Return the channels of a map (height, width, channels) as tiles of one grey picture.
 
-    The picture is uint8 (rows, columns, 2): grey level and alpha, which is 0 between tiles.
+    The picture is uint8 (rows, columns, 2): grey level, and alpha, which is 0 between tiles. The
+    value ``low`` is black, ``high`` is white.
     """
     height, width, channels = values.shape
     grey = np.round(255 * (values - low) / max(high - low, 1)).astype(np.uint8)
@@ -113,7 +115,10 @@ def _png(sheet: NDArray[np.uint8]) -> str:
 
 
 def _histograms(model: Model, op: Dot, values: NDArray[np.int32]) -> str:
-    """Return histograms of the sums of the first channels, with their thresholds as lines."""
+    """Return an SVG histogram of the sums for each of the first channels, as HTML.
+
+    Lines in a histogram show the thresholds of the channel.
+    """
     reader = next(
         (each for each in model.program.ops if getattr(each, "source", None) == op.name), None
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a prepared image on this machine's runtimes, for the page to compare with the browser.
+"""Run a prepared image on runtimes of this machine: the page compares them with the browser.
 
-Only bundled models are run, by name, and an image has exactly the bytes that its model takes: no
-file and no picture of a request is ever opened.
+Only bundled models are run, and an image must be exactly the bytes that the model takes. So no file
+and no picture that a request names or contains is opened.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from bnn.library import bundled, load
 from bnn.program.inputs import PictureInput
 from bnn.system.terminal import harmless
 
-#: Requests at a time: one that runs, and these that wait.
+#: Most requests at a time: one runs, the others wait.
 MAX_REQUESTS = 4
 #: Runtimes that the page can be served with.
 RUNTIMES = ("cpu", "sim", "board")
 
 
 class Busy(Exception):  # noqa: N818  # not an error of the user
-    """As many requests as are allowed are running or waiting."""
+    """Too many requests are running or waiting; try again later."""
 
 
 class Failed(Exception):  # noqa: N818  # the reason is for the terminal, not for the page
@@ -37,13 +37,15 @@ class Failed(Exception):  # noqa: N818  # the reason is for the terminal, not fo
 
 
 class Machine:
-    """Classifiers of bundled models on ``cpu`` and on ``runtime``, made when they are asked for.
+    """Classifiers of bundled models on the cpu runtime and on ``runtime``.
+
+    They are made when a request needs them.
 
     Args:
         runtime: ``cpu``, ``sim`` or ``board``.
-        say: called with what goes wrong, which may name files of this machine; by default it goes
-            to standard error, and never to the page.
-        options: for the runtime, beside its name.
+        say: function that is called with the text of an error, which may name files of this
+            machine; None: the text is printed on standard error. It is never sent to the page.
+        options: options of the runtime.
     """
 
     def __init__(
@@ -64,16 +66,16 @@ class Machine:
         self._lock = threading.Lock()
 
     def answer(self, model: str, image: bytes) -> dict[str, Any] | None:
-        """Return each runtime's result for an image.
+        """Return the result of each runtime for an image.
 
-        None while the runtimes are still being prepared, which takes minutes for ``sim``.
+        Return None while the runtimes are being prepared, which takes minutes for ``sim``.
 
         Args:
             model: name of a bundled model, a key of ``sizes``.
             image: the bytes of the model's input, ``sizes[model]`` of them.
 
         Raises:
-            Busy: too many requests at a time.
+            Busy: too many requests are running or waiting.
             Failed: a runtime cannot run the model.
         """
         if not self._room.acquire(blocking=False):
@@ -138,7 +140,7 @@ def _ran(classifier: Classifier, batch: np.ndarray[Any, np.dtype[np.uint8]]) -> 
 
 
 def _sizes() -> dict[str, int]:
-    """Bytes of an input of each bundled model."""
+    """Return how many bytes an image has, for each bundled model with picture input, by name."""
     inputs = {name: load(name).program.input for name in bundled()}
     return {
         name: prod(given.shape) for name, given in inputs.items() if isinstance(given, PictureInput)

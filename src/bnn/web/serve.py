@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page on this machine's loopback address, by Python's own server.
+"""Serve the page on this machine's loopback address, with Python's own HTTP server.
 
-It answers with the files of the page, which it keeps in memory, and with nothing else: no path
-of a request is ever looked up on the disk. With a machine (`bnn.web.machine`) it also takes
-``POST /run?model=NAME``, whose body is one prepared image.
+The server answers with the files of the page only, which it keeps in memory: it does not look up
+any path of a request on the disk. With a machine (:mod:`bnn.web.machine`) it also answers ``POST
+/run?model=NAME``, whose body is one prepared image.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from bnn.web.machine import Busy, Failed, Machine
 from bnn.web.site import TYPES
 
 HOST = "127.0.0.1"
-#: Names under which a browser on this machine asks; another name is another site's page.
+#: Host names that a browser on this machine uses; a page of another site uses another name.
 _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 #: Seconds after which a connection that sends nothing is closed.
 _TIMEOUT_S = 30
-#: Type of a body that is posted. A page of another site cannot send it without asking first.
+#: Content type of a POST request; a browser lets no page of another site send it.
 _BODY_TYPE = "application/octet-stream"
 _MAX_DIGITS = 9
 _HEADERS = {
@@ -40,12 +40,12 @@ _HEADERS = {
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves ``pages`` (content by name) on the loopback address.
+    """A server of the page on the loopback address.
 
     Args:
-        pages: content of each file by its name, such as ``index.html``.
-        port: 0 for any that is free.
-        machine: what classifies posted images; None: posts are refused.
+        pages: name of each file, such as ``index.html`` -> its content.
+        port: number of the port; 0: any free port.
+        machine: runs posted images; None: POST requests are refused.
 
     Raises:
         DataError: the port cannot be used.
@@ -66,12 +66,12 @@ class PageServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Address of the page."""
+        """The address of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
 
 def _told(pages: Mapping[str, bytes], machine: Machine) -> Mapping[str, bytes]:
-    """Return the page's files; their list of models also says what this machine can run."""
+    """Return the page's files, with the machine's runtime and models in ``models.json``."""
     listed = json.loads(pages["models.json"])
     listed["machine"] = {"runtime": machine.runtime, "models": sorted(machine.sizes)}
     return {**pages, "models.json": json.dumps(listed).encode()}
@@ -109,7 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _posted(self, machine: Machine) -> tuple[HTTPStatus, dict[str, Any]]:
-        """Return status and JSON values for a POST; its headers are checked before its body."""
+        """Return status and JSON values of the answer to a POST request.
+
+        The headers are checked before the body is read.
+        """
         place = urlsplit(self.path)
         if place.path != "/run":
             return HTTPStatus.NOT_FOUND, {"error": "there is nothing to post to"}
@@ -140,9 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
         return HTTPStatus.OK, answer
 
     def _is_foreign(self) -> bool:
-        """Refuse a request that a page of another site sends, or that names another host.
+        """Return whether the request is from a page of another site, or for another host.
 
-        Returns whether it was refused.
+        Such a request is refused.
         """
         host = self.headers.get("Host", HOST)
         origin = self.headers.get("Origin")
@@ -171,4 +174,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Print nothing: requests are of no interest to the user of the command."""
+        """Print nothing: a user of the command does not need a line per request."""

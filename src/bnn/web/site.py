@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The files of the page, by their place on a server: those of ``site/``, models and samples."""
+"""The files of the page, by their paths on a server: ``site/``, models and samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bnn.system.files import write_whole
 
 SITE = Path(__file__).parent / "site"
 SAMPLES = Path(__file__).parents[1] / "samples"
-#: Content type of each ending; a browser runs modules and WebAssembly only under theirs.
+#: Ending of a name -> content type; browsers run modules and WebAssembly only with this type.
 TYPES: Mapping[str, str] = MappingProxyType(
     {
         ".bnn": "application/octet-stream",
@@ -33,7 +33,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
 
 
 def files() -> dict[str, bytes]:
-    """Return every file of the page by its name on a server, such as ``js/core.js``."""
+    """Return path on a server, such as ``js/core.js`` -> content, for every file of the page."""
     found = {_name(path, SITE): path.read_bytes() for path in _under(SITE)}
     found |= {f"samples/{_name(path, SAMPLES)}": path.read_bytes() for path in _under(SAMPLES)}
     for model in bundled():
@@ -43,7 +43,7 @@ def files() -> dict[str, bytes]:
 
 
 def export(folder: Path) -> int:
-    """Write the page into ``folder``, made if it is missing; return the number of files.
+    """Write the page into ``folder``, which is made if it is missing; return how many files.
 
     Raises:
         DataError: the folder is not empty or cannot be written.
@@ -70,7 +70,7 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def _models() -> list[dict[str, object]]:
-    """Return what the page lists before it has loaded a model."""
+    """Return a description of each bundled model; the page shows it before it loads a model."""
     return [_listed(name, load(name)) for name in bundled()]
 
 
@@ -86,7 +86,7 @@ def _listed(name: str, model: Model) -> dict[str, object]:
 
 
 def _samples() -> dict[str, list[str]]:
-    """Return the names of the sample pictures of each data set."""
+    """Return name of each data set -> paths of its sample pictures on a server."""
     return {
         folder.name: [f"samples/{_name(path, SAMPLES)}" for path in _under(folder)]
         for folder in sorted(SAMPLES.iterdir())

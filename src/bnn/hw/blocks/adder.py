@@ -15,12 +15,13 @@ from bnn.program.precision import Precision
 
 @dataclass(frozen=True)
 class Adder(WordPasser):
-    """``bnn_add``: adds two edges, ``lanes`` values per cycle.
+    """``bnn_add``: adds two edges, value by value.
 
     Attributes:
         first, second: precisions of the two edges.
+        lanes: values per word, of both inputs and of the output; all are added in one cycle.
         bits: width of a sum in bits, two's complement.
-        words: number of input words per image.
+        words: words of each input per image.
     """
 
     module: ClassVar[str] = "bnn_add"
@@ -53,7 +54,7 @@ class Adder(WordPasser):
         }
 
     def golden(self, first: Words, second: Words) -> list[int]:
-        """Return the expected output: the sums of the two streams' words."""
+        """Return the expected output words: the sums of the values in ``first`` and ``second``."""
         a = self.first.decode(unpack_rows(first, self.first.bits, self.lanes))
         b = self.second.decode(unpack_rows(second, self.second.bits, self.lanes))
         return pack_rows((a.astype(np.int64) + b) & ((1 << self.bits) - 1), self.bits)

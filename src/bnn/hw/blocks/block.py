@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A hardware block in Python: its parameters, expected output (``golden``) and cycle count.
 
-A block's circuit is one file of ``bnn/hw/rtl``. Its Python object gives the parameters of the
+A block's circuit is one file of ``bnn/hw/rtl``. Its Python object has the parameters of the
 instance, the expected output words, and the cycles per image if no stream stalls. Blocks are joined
-only by valid/ready streams of words.
+only by valid/ready streams. A *word* is what a stream moves in one cycle; its *lanes* are the
+values in it. If several positions are computed at once, they are a *group*, and a word has one
+*field* per position of the group (docs/vocabulary.md).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ Words = Sequence[int]
 
 
 class Block(Protocol):
-    """One kind of circuit with its parameters."""
+    """A circuit with its parameters: one instance of a SystemVerilog module."""
 
     #: Name of the SystemVerilog module.
     module: ClassVar[str]
@@ -25,7 +27,7 @@ class Block(Protocol):
 
     @property
     def cycles(self) -> int:
-        """Cycles per image if neither side stalls."""
+        """Cycles per image if neither the input nor the output stream stalls."""
         ...
 
     @property
@@ -44,7 +46,7 @@ class Block(Protocol):
 
 
 class WordPasser:
-    """Defaults of a block that reads and writes one word per cycle.
+    """Base class of blocks that read and write at most one word per cycle.
 
     Attributes:
         bits: bits of an input word.
@@ -57,7 +59,7 @@ class WordPasser:
 
     @property
     def cycles(self) -> int:
-        """Cycles per image: the number of its input or output words, whichever is larger."""
+        """Cycles per image: the larger of the numbers of input words and of output words."""
         return max(self.words, self.output_words)
 
     @property
@@ -72,5 +74,5 @@ class WordPasser:
 
 
 def divisors(number: int) -> list[int]:
-    """Return every divisor of ``number``, ascending."""
+    """Return all divisors of ``number``, ascending."""
     return [d for d in range(1, number + 1) if number % d == 0]

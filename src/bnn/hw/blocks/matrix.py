@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The matrix-vector-threshold unit: how weights, inputs and thresholds become bits.
 
-The circuit sums population counts of bit planes (see ``bnn_dot_planes.sv``). With x the *code* of
-an input and A that sum, a row's accumulator is ``acc = alpha * A + beta[row]``:
+The circuit adds population counts of bit-planes (see ``bnn_dot_planes.sv``). Let A be this sum,
+computed from the *codes* of the inputs. The accumulator of a row is then ``acc = alpha * A +
+beta[row]``, where beta also contains the program's bias:
 
 ========================= ======= ===== ==============================================
-weights, inputs           op      alpha beta, added to the program's own bias
+weights, inputs           op      alpha beta without the program's bias
 ========================= ======= ===== ==============================================
 bipolar, bipolar          XNOR    2     -(number of columns)
 bipolar, unsigned b bits  XNOR    1     -(2^b - 1) * (number of -1 weights)
@@ -15,16 +16,17 @@ other, other              AND     1     0
 ========================= ======= ===== ==============================================
 
 The reason: for bits x_i in {0, 1} and bipolar weights w_i, ``sum_i w_i x_i = popcount(XNOR) - n``,
-where n is the number of -1 weights. This holds for each bit plane of the inputs. Plane j has the
-factor 2^j, or -2^j if it is the top plane of a signed number; the sum of the factors is 2^b - 1, or
--1. The circuit compares A with moved thresholds: ``T <= acc`` iff ``ceil((T - beta)/alpha) <= A``.
-Padding columns have weights that add 0 to A, because their inputs have code 0. If inputs of more
-than 2 bits are summed in pairs (``bnn_dot_adder_chain.sv``), A is larger by 1 for each pair whose
-first weight is -1; ternary products (``bnn_ternary.sv``) add 2 per column. beta contains both.
+where n is the number of -1 weights. This holds for each bit-plane of the inputs. Plane j has the
+factor 2^j; the top plane of a signed number has the factor -2^j. The sum of the factors is 2^b - 1
+for unsigned inputs, and -1 for signed inputs. The circuit does not compute acc. It compares A with
+other thresholds: ``T <= acc`` is true if and only if ``ceil((T - beta)/alpha) <= A``. The weights
+of padding columns add 0 to A, because their inputs have code 0. If inputs of more than 2 bits are
+summed in pairs (``bnn_dot_adder_chain.sv``), A is larger by 1 for each pair whose first weight is
+-1; ternary products (``bnn_ternary.sv``) make A larger by 2 per column. beta is reduced by as much.
 
 A ternary weight is half the sum of two bipolar weights: (1, 1), (1, -1) or (-1, -1). If inputs have
-more than 2 bits and thresholds follow, the circuit has these two weights for the same input. All of
-the above then holds for twice the accumulator and twice the threshold.
+more than 2 bits and thresholds follow, the circuit has these two weights for the same input.
+Everything above then holds with twice the accumulator and twice the threshold.
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ from bnn.program.precision import BIPOLAR, TERNARY, Precision
 # STAGES and SUMS, and read from there by the cost model.
 #: Most columns that are counted in one step.
 _FLAT = 6
-#: Most columns of which all that is left after one step of counters is added in one step;
-#: ternary products give three times the bits to count.
+#: Most columns for which one stage of counters is enough; ternary products have three times
+#: the bits to count.
 _STEP, _TERNARY_STEP = 144, 48
 #: Most columns whose numbers a chain of adders sums.
 _MAX_CHAIN = 16
@@ -55,11 +57,11 @@ _MAX_CHAIN = 16
 
 @dataclass(frozen=True)
 class Contents:
-    """Contents of a unit's memories.
+    """Contents of the two memories of a matrix unit.
 
     Attributes:
         weights: words [row fold * SF + column fold][PE], where SF is the number of column folds.
-        thresholds: words [row fold][PE].
+        thresholds: words [row fold][PE]; each word has the thresholds (or the bias) of one row.
     """
 
     weights: list[list[int]]
@@ -68,23 +70,23 @@ class Contents:
 
 @dataclass(frozen=True)
 class Matrix:
-    """``bnn_matrix``: dot products, and the thresholds (or the bias) that follow.
+    """``bnn_matrix``: dot products, and the thresholds (or the bias) that follow them.
 
     Attributes:
-        rows, columns: size of the matrix with padding.
+        rows, columns: size of the matrix, padding rows and columns included.
         positions: input vectors per image.
-        pe, simd: rows and columns per cycle; they divide ``rows`` and ``columns``.
-        pixels: positions per cycle, all with the same weights.
+        pe, simd: rows and columns per cycle; ``pe`` divides ``rows``, ``simd`` divides ``columns``.
+        pixels: positions per cycle (a group); all are multiplied by the same weights.
         weight, source: precisions of the weights and of the inputs.
-        thresholds: what turns an accumulator into an output code.
+        thresholds: how the circuit turns an accumulator into an output code.
         depth: requested words of the output FIFO, see :attr:`fifo_depth`.
         loadable: whether parameters are written at run time; else they are constants.
         style: memory style of the weights (``auto``, ``block``, ``distributed``).
-        taps: if the inputs come from :class:`bnn.hw.blocks.patches.Patches`, the number of kernel
-            positions: an input word then has some of the channels, of every position. Else 1: the
-            columns are in the program's order.
-        input_style: memory style of the inputs that are kept for later row folds; a chip without
-            RAM in LUTs needs ``auto``.
+        taps: 1 if the columns of the input stream are in the program's order. If the inputs come
+            from :class:`bnn.hw.blocks.patches.Patches`, the number of kernel positions: each input
+            word then has some channels of every kernel position.
+        input_style: memory style of the buffer that keeps the input words for the next row folds; a
+            chip without RAM in LUTs needs ``auto``.
     """
 
     module: ClassVar[str] = "bnn_matrix"
@@ -107,22 +109,22 @@ class Matrix:
 
     @property
     def row_folds(self) -> int:
-        """NF: rows / PE."""
+        """Number of row folds (NF): rows / PE."""
         return self.rows // self.pe
 
     @property
     def column_folds(self) -> int:
-        """SF: columns / SIMD."""
+        """Number of column folds (SF): columns / SIMD."""
         return self.columns // self.simd
 
     @property
     def groups(self) -> int:
-        """Number of groups of positions per image."""
+        """Number of groups per image: positions / pixels, rounded up."""
         return -(-self.positions // self.pixels)
 
     @property
     def cycles(self) -> int:
-        """Cycles per image if neither side stalls."""
+        """Cycles per image if neither the input nor the output stream stalls."""
         return self.groups * self.row_folds * self.column_folds
 
     @property
@@ -138,7 +140,7 @@ class Matrix:
 
     @property
     def fifo_depth(self) -> int:
-        """Words of the output FIFO: ``depth``, or more if a result per cycle needs more."""
+        """Words of the output FIFO: ``depth``, but at least what one result per cycle needs."""
         return max(self.depth, self.latency + 4)
 
     @property
@@ -153,12 +155,12 @@ class Matrix:
 
     @property
     def halved(self) -> bool:
-        """Whether each ternary weight is stored as two bipolar ones."""
+        """Whether each ternary weight is stored as two bipolar weights."""
         return splits_ternary(self.weight, self.source, self.thresholds.count)
 
     @property
     def lanes(self) -> int:
-        """Stored weights of one row per cycle: SIMD, or 2 * SIMD if :attr:`halved`."""
+        """Stored weights that a row uses per cycle: SIMD, or 2 * SIMD if :attr:`halved`."""
         return self.simd * (1 + self.halved)
 
     @property
@@ -168,37 +170,37 @@ class Matrix:
 
     @property
     def stages(self) -> int:
-        """Cycles of a population count: 1, 3 or 4; not used if :attr:`summed`."""
+        """Cycles that a population count takes: 1, 3 or 4; has no meaning if :attr:`summed`."""
         step = _TERNARY_STEP if self.ternary else _STEP
         return 1 if self.lanes <= _FLAT else 3 if self.lanes <= step else 4
 
     @property
     def triples(self) -> int:
-        """Number T of triples of columns; 0 if columns are counted without triples.
+        """Number T of triples that the lanes are counted in; 0 if they are counted one by one.
 
-        Column i makes a triple with i + T and, if it exists, i + 2 T. The parity of the triple's
-        weights is stored in place of its third weight (``bnn_xnor_popcount.sv``).
+        Lane i makes a triple with lane i + T and, if it exists, lane i + 2 T. The memory has the
+        parity of the triple's weights instead of the third weight (``bnn_xnor_popcount.sv``).
         """
         return -(-self.lanes // 3) if self.xnor and self.stages > 1 and not self.summed else 0
 
     @property
     def summed(self) -> bool:
-        """Whether inputs are added as numbers (``bnn_dot_adder_chain.sv``), not as bit planes."""
+        """Whether inputs are added as numbers (``bnn_dot_adder_chain.sv``), not as bit-planes."""
         return self.xnor and sums_pay(self.source) and self.lanes <= _MAX_CHAIN
 
     @property
     def ternary(self) -> bool:
-        """Whether the circuit counts ternary products (``bnn_ternary.sv``), not bit planes."""
+        """Whether the circuit counts ternary products (``bnn_ternary.sv``), not bit-planes."""
         return ternary_pays(self.weight, self.source)
 
     @property
     def weight_word_bits(self) -> int:
-        """Bits of the weight word of one PE."""
+        """Bits of the weights that one PE reads per cycle."""
         return self.simd * self.weight.bits
 
     @property
     def synapses(self) -> int:
-        """Number of bit products per cycle."""
+        """Number of products of one weight bit and one input bit per cycle."""
         return self.pe * self.simd * self.pixels * self.weight.bits * self.source.bits
 
     def generics(self) -> dict[str, Generic]:
@@ -227,7 +229,7 @@ class Matrix:
         }
 
     def contents(self, dot: Dot, threshold: Threshold | None) -> Contents:
-        """Return the words of the memories for ``dot`` and the ``threshold`` after it, if any."""
+        """Return the words of both memories; ``threshold`` follows ``dot``, None: only a bias."""
         codes = self._codes(dot)
         planes = codes[:, :, None] >> np.arange(1 if self.xnor else self.weight.bits) & 1
         # (nf, pe, sf, lane, plane) -> (nf, sf, pe, plane, lane): lanes fastest
@@ -261,10 +263,11 @@ class Matrix:
         return Contents(weights, thresholds)
 
     def _codes(self, dot: Dot) -> NDArray[np.int64]:
-        """Return the codes (rows, columns) of all weights, in the stream's order of columns.
+        """Return the codes (rows, columns) of all weights; columns are in the stream's order.
 
-        If :attr:`halved`, every weight gives two codes. Padding columns have code 1 with XNOR, else
-        code 0: they add 0 to the sum, because their inputs have code 0.
+        If :attr:`halved`, every weight becomes two codes, so there are twice as many columns. The
+        weights of padding columns have code 1 if :attr:`xnor`, else code 0: they add 0 to the sum,
+        because their inputs have code 0.
         """
         rows, columns = dot.weights.shape
         values = np.full((self.rows, self.columns), int(self.xnor), np.int64)
@@ -277,13 +280,16 @@ class Matrix:
 
     @property
     def _order(self) -> NDArray[np.int64]:
-        """The index in the program of each column of the stream, in the stream's order."""
+        """For each column of the stream, in its order: the column's index in the program."""
         lanes = self.simd // self.taps
         numbers = np.arange(self.columns).reshape(self.taps, -1, lanes)
         return numbers.transpose(1, 0, 2).reshape(-1)
 
     def golden(self, words: Words, dot: Dot, threshold: Threshold | None) -> list[int]:
-        """Return the expected output words for an image's input words, as the program defines."""
+        """Return the expected output words for ``words``, the input words of an image.
+
+        They are computed with :mod:`bnn.program.semantics` from ``dot`` and ``threshold``.
+        """
         wide = unpack_rows(words, self.source.bits, self.pixels * self.simd)
         folds = wide.reshape(self.groups, self.column_folds, self.pixels, self.simd)
         vectors = folds.transpose(0, 2, 1, 3).reshape(-1, self.columns)
@@ -310,7 +316,10 @@ def _signed(precision: Precision) -> bool:
 def correction(
     dot: Dot, source: Precision, *, halved: bool = False
 ) -> tuple[int, NDArray[np.int64]]:
-    """Return alpha and beta (rows,) of the table above, for twice the accumulator if ``halved``."""
+    """Return alpha and beta (rows,) of the table at the top of this module, with the bias.
+
+    ``halved``: return them for twice the accumulator, see :attr:`Matrix.halved`.
+    """
     weights = dot.weights.astype(np.int64)
     scale = 1 + halved
     bipolar_source = source.kind == "bipolar"
@@ -330,12 +339,12 @@ def correction(
 def accumulator_bits(
     columns: int, weight: Precision, source: Precision, thresholds: int = 0
 ) -> tuple[int, int, int]:
-    """Return the width in bits, minimum and maximum of the circuit's sum A, for any weights.
+    """Return the width in bits, minimum and maximum that the sum A has over all weights.
 
     Args:
-        columns: columns of the matrix with padding.
+        columns: columns of the matrix, padding included.
         weight, source: precisions of the weights and of the inputs.
-        thresholds: thresholds per channel that follow; 0: none.
+        thresholds: number of thresholds per channel after the sum; 0: none.
     """
     if ternary_pays(weight, source):
         return least_signed_bits(columns, 3 * columns + 1), columns, 3 * columns
@@ -353,22 +362,25 @@ def accumulator_bits(
 
 
 def sums_pay(source: Precision) -> bool:
-    """Return whether adding inputs as numbers takes fewer cells than counting their bit planes."""
+    """Return whether adding inputs as numbers takes fewer cells than counting bit-planes."""
     return source.bits > 2
 
 
 def splits_ternary(weight: Precision, source: Precision, thresholds: int) -> bool:
-    """Return whether ternary weights are stored as two bipolar ones, with doubled thresholds."""
+    """Return whether ``weight`` is ternary and each weight is stored as two bipolar weights."""
     return weight == TERNARY and sums_pay(source) and thresholds > 0
 
 
 def ternary_pays(weight: Precision, source: Precision) -> bool:
-    """Return whether counting ternary products takes fewer cells than counting bit planes."""
+    """Return whether counting ternary products takes fewer cells than counting bit-planes."""
     return weight == source == TERNARY
 
 
 def _code_bounds(precision: Precision) -> tuple[int, int]:
-    """Return the least and largest number of all codes, also of those that are not legal."""
+    """Return the least and the largest number that the precision's bits can express.
+
+    They may be outside the precision: -4 for three bits of kind ``narrow``.
+    """
     if _signed(precision):
         return -(1 << (precision.bits - 1)), (1 << (precision.bits - 1)) - 1
     return 0, (1 << precision.bits) - 1

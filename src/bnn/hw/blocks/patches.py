@@ -15,12 +15,13 @@ from bnn.hw.blocks.words import unpack_rows
 class Patches(SlidingWindow):
     """``bnn_patches``: a sliding window whose output words have all taps of the kernel.
 
-    An output word has ``lanes`` channels of each tap, so the next matrix has another order of
-    columns, see :attr:`bnn.hw.blocks.matrix.Matrix.taps`. ``pixels`` divides the width of the map
-    of positions.
+    A field of an output word has ``lanes`` channels of each tap. So the columns of the next matrix
+    are not in the program's order, see :attr:`bnn.hw.blocks.matrix.Matrix.taps`. ``pixels`` must
+    divide the width of the map of positions.
 
     Attributes:
-        take: an input word has ``take * lanes`` channels, those of ``take`` output words.
+        take: number of output words whose channels one input word has: it has ``take * lanes``
+            channels of one pixel of the map.
     """
 
     module: ClassVar[str] = "bnn_patches"
@@ -28,7 +29,7 @@ class Patches(SlidingWindow):
 
     @property
     def buffer_rows(self) -> int:
-        """Map rows in the buffer: a power of two, so that addresses need no arithmetic."""
+        """Number of map rows in the buffer: a power of two, so that an address is made of bits."""
         return 1 << (super().buffer_rows - 1).bit_length()
 
     @property
@@ -43,12 +44,12 @@ class Patches(SlidingWindow):
 
     @property
     def taps(self) -> int:
-        """Number of kernel positions whose channels are in one word."""
+        """Number of kernel positions whose channels are in one field of an output word: all."""
         return self.kernel[0] * self.kernel[1]
 
     @property
     def output_steps(self) -> int:
-        """Number of output words per group of positions."""
+        """Number of output words per group."""
         return self.folds
 
     def generics(self) -> dict[str, Generic]:
@@ -64,7 +65,7 @@ class Patches(SlidingWindow):
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: the patch words of one image."""
+        """Return the expected output words, which have the patches of one image."""
         views = self._views(unpack_rows(words, self.bits, self.take * self.lanes))
         height, width, _, *kernel = views.shape
         slices = views.reshape(height, width, self.folds, self.lanes, *kernel)

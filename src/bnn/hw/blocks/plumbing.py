@@ -12,7 +12,10 @@ from bnn.hw.blocks.words import pack, unpack
 
 @dataclass(frozen=True)
 class Fifo(WordPasser):
-    """``bnn_fifo``: ``depth`` words of memory and one in its output register; latency 2 cycles."""
+    """``bnn_fifo``: a FIFO of ``depth`` words in memory and one word in its output register.
+
+    A word needs at least 2 cycles from input to output.
+    """
 
     module: ClassVar[str] = "bnn_fifo"
     has_fill: ClassVar[bool] = True
@@ -26,19 +29,22 @@ class Fifo(WordPasser):
         return {"BITS": self.bits, "DEPTH": self.depth, "STYLE": self.style}
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: the same words."""
+        """Return the expected output: the input words."""
         return list(words)
 
 
 @dataclass(frozen=True)
 class _Converter(WordPasser):
-    """Converter between narrow words (a field is one part) and wide ones (``ratio`` parts).
+    """Converter between narrow words and wide words.
+
+    Both have ``groups`` fields. A field of a narrow word is one part of ``bits`` bits; a field of a
+    wide word is ``ratio`` parts.
 
     Attributes:
         bits: bits of a part.
         ratio: parts per field of a wide word.
         words: input words per image.
-        groups: fields per word, narrow or wide.
+        groups: fields per word, one for each position of a group.
     """
 
     bits: int
@@ -53,7 +59,7 @@ class _Converter(WordPasser):
 
 @dataclass(frozen=True)
 class Widen(_Converter):
-    """``bnn_widen``: joins ``ratio`` words into one, field by field."""
+    """``bnn_widen``: joins ``ratio`` narrow words into one wide word, field by field."""
 
     module: ClassVar[str] = "bnn_widen"
 
@@ -68,10 +74,10 @@ class Widen(_Converter):
         return self.words // self.ratio
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: each word joins ``ratio`` input words.
+        """Return the expected output: each output word joins ``ratio`` input words.
 
-        Field g of an output word joins the fields g of its input words; the first word has the
-        lowest bits.
+        Field g of an output word consists of the fields g of these input words; the field of the
+        first input word has the lowest bits.
         """
         joined = []
         for start in range(0, len(words), self.ratio):
@@ -83,7 +89,10 @@ class Widen(_Converter):
 
 @dataclass(frozen=True)
 class Narrow(_Converter):
-    """``bnn_narrow``: splits one word into ``ratio`` words; each gets one part of every field."""
+    """``bnn_narrow``: splits one wide word into ``ratio`` narrow words.
+
+    Each narrow word has one part of every field.
+    """
 
     module: ClassVar[str] = "bnn_narrow"
 
@@ -98,7 +107,10 @@ class Narrow(_Converter):
         return self.words * self.ratio
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output; the first word gets the lowest part of every field."""
+        """Return the expected output: ``ratio`` narrow words for each input word.
+
+        The first of them has the lowest ``bits`` bits of every field, the second the next bits.
+        """
         split = []
         for word in words:
             fields = unpack(word, self.bits * self.ratio, self.groups)
@@ -109,10 +121,12 @@ class Narrow(_Converter):
 
 @dataclass(frozen=True)
 class _Framed(WordPasser):
-    """Block with ``keep`` words per image at one end and ``total`` at the other.
+    """Block that reads and writes different numbers of words of one width.
 
     Attributes:
         bits: bits of a word.
+        keep: words per image on the stream with fewer words.
+        total: words per image on the stream with more words.
     """
 
     bits: int
@@ -121,7 +135,7 @@ class _Framed(WordPasser):
 
     @property
     def cycles(self) -> int:
-        """Cycles per image if neither side stalls."""
+        """Cycles per image if neither the input nor the output stream stalls."""
         return self.total
 
     def generics(self) -> dict[str, Generic]:
@@ -141,7 +155,7 @@ class Trim(_Framed):
         return self.keep
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: the words that are kept."""
+        """Return the expected output: the first ``keep`` of every ``total`` input words."""
         return [word for at, word in enumerate(words) if at % self.total < self.keep]
 
 
@@ -157,7 +171,7 @@ class Pad(_Framed):
         return self.total
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: the words, and the zeros after them."""
+        """Return the expected output: every ``keep`` input words, then zeros up to ``total``."""
         padded: list[int] = []
         for start in range(0, len(words), self.keep):
             padded += [*words[start : start + self.keep], *[0] * (self.total - self.keep)]
@@ -166,7 +180,10 @@ class Pad(_Framed):
 
 @dataclass(frozen=True)
 class Resize(WordPasser):
-    """``bnn_resize``: removes the top bits of words, or adds zero bits there; wires only."""
+    """``bnn_resize``: removes the top bits of each word, or adds zero bits at the top.
+
+    The circuit consists of wires only.
+    """
 
     module: ClassVar[str] = "bnn_resize"
     bits: int
@@ -183,7 +200,7 @@ class Resize(WordPasser):
         return {"FROM": self.bits, "TO": self.to}
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: the low bits of the words."""
+        """Return the expected output: each word cut to its low ``to`` bits."""
         return [word & ((1 << self.to) - 1) for word in words]
 
 
@@ -201,18 +218,18 @@ class Fork(WordPasser):
         return {"BITS": self.bits, "COPIES": self.copies}
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output, which every consumer gets: the same words."""
+        """Return the expected output of each copy: the input words."""
         return list(words)
 
 
 @dataclass(frozen=True)
 class Serialize:
-    """``bnn_serialize``: makes one word per position from words with ``pixels`` positions each.
+    """``bnn_serialize``: makes one word per position from words with one field per position.
 
     Attributes:
-        bits: bits of one position's field in an input word.
-        pixels: positions per input word, a group.
-        folds: input words per group (row folds of the matrix before).
+        bits: bits of a field of an input word.
+        pixels: positions per group, so fields per input word.
+        folds: input words per group: row folds of the matrix before this block.
         positions: positions per image.
     """
 
@@ -230,7 +247,7 @@ class Serialize:
 
     @property
     def cycles(self) -> int:
-        """Cycles per image if neither side stalls."""
+        """Cycles per image if neither the input nor the output stream stalls."""
         return self.groups * max(self.folds, self.pixels)
 
     @property
@@ -254,7 +271,7 @@ class Serialize:
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: one word per position, in raster order."""
+        """Return the expected output: one word per position, row by row."""
         out: list[int] = []
         per_image = self.groups * self.folds
         for start in range(0, len(words), self.folds):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Thresholds (or a bias) as the circuit compares them, and the unit of thresholds alone."""
+"""Thresholds (or a bias) of a matrix unit, and the block that only compares with thresholds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bnn.program.precision import Precision
 
 
 def least_signed_bits(low: int, high: int) -> int:
-    """Return how many bits ``low`` to ``high`` need in two's complement; at least 2."""
+    """Return how many bits two's complement needs for ``low`` to ``high``; at least 2."""
     bits = 2
     while not (-(1 << (bits - 1)) <= low and high < 1 << (bits - 1)):
         bits += 1
@@ -30,11 +30,11 @@ class Thresholds:
 
     Attributes:
         acc: width of A in bits, enough for ``low`` to ``high + 1``.
-        low, high: least and largest value of A; ``high + 1`` is a threshold never reached.
-        count: thresholds per channel; 0: the output is ``(A << shift) + bias``.
-        falling: whether channels with sign -1 are supported.
+        low, high: least and largest value of A; a threshold of ``high + 1`` is never reached.
+        count: thresholds per channel; 0: none, and the output is ``(A << shift) + bias``.
+        falling: whether the circuit supports channels with sign -1.
         base, step: as in :class:`bnn.program.operations.Threshold`.
-        shift: see ``count``.
+        shift: bits by which A is shifted to the left if ``count`` is 0.
         bits: width of the output in bits.
         output: precision of the output; may be None if ``count`` is 0.
     """
@@ -52,12 +52,12 @@ class Thresholds:
 
     @property
     def word_bits(self) -> int:
-        """Bits of one channel's parameter word."""
+        """Bits of the parameter word of one channel: its thresholds and sign, or its bias."""
         return self.count * self.acc + self.falling if self.count else self.bits
 
     @property
     def pad_code(self) -> int:
-        """Output code of a padding row: no threshold is reached; 0 without thresholds."""
+        """Output code of a padding row, where no threshold is reached; 0 if ``count`` is 0."""
         return self._code if self.count else 0
 
     @property
@@ -100,9 +100,10 @@ class Thresholds:
 
         Args:
             threshold: the thresholds; None: the words are ``beta``, the biases.
-            alpha, beta, scale: such that ``scale * accumulator = alpha * A + beta``.
-            rows: number of rows with padding.
-            negative: store minus each threshold, for a circuit that adds it to A.
+            alpha, beta, scale: numbers with ``scale * accumulator = alpha * A + beta``.
+            rows: number of rows, padding included.
+            negative: whether to store each threshold with the opposite sign, for a circuit that
+                adds the stored number to A.
         """
         if threshold is None:
             biases = np.zeros(rows, np.int64)
@@ -130,12 +131,13 @@ class Thresholds:
 def of_threshold(
     threshold: Threshold, acc: int, low: int, high: int, *, falling: bool | None = None
 ) -> Thresholds:
-    """Return the circuit's form of ``threshold``.
+    """Return the parameters of the circuit that compares accumulators with ``threshold``.
 
     Args:
-        acc: bits of A.
+        threshold: the operation.
+        acc: bits of A; the circuit may get more bits if there is one threshold per channel.
         low, high: least and largest value of A.
-        falling: whether sign -1 is supported; None: only if a channel has it.
+        falling: whether to support channels with sign -1; None: only if a channel has this sign.
     """
     count = threshold.thresholds.shape[1]
     if count == 1:  # the difference of accumulator and threshold must fit too
@@ -176,12 +178,12 @@ class ThresholdUnit:
 
     @property
     def folds(self) -> int:
-        """Number of words per position."""
+        """Number of input words, and of output words, per position."""
         return self.channels // self.lanes
 
     @property
     def cycles(self) -> int:
-        """Cycles per image if neither side stalls."""
+        """Cycles per image if neither the input nor the output stream stalls."""
         return self.output_words
 
     @property
@@ -210,14 +212,14 @@ class ThresholdUnit:
         }
 
     def contents(self, threshold: Threshold) -> list[list[int]]:
-        """Return the words of the parameter memory, [fold][lane]."""
+        """Return the parameter words [fold][lane]: one word for each channel of ``threshold``."""
         alpha, offset = (2, -1) if self.source.kind == "bipolar" else (1, 0)
         beta = np.full(self.channels, offset, np.int64)
         words = self.thresholds.words(threshold, alpha, beta, self.channels)
         return [words[at : at + self.lanes] for at in range(0, len(words), self.lanes)]
 
     def golden(self, words: Words, threshold: Threshold) -> list[int]:
-        """Return the expected output words for the input words of an image."""
+        """Return the expected output words for ``words``, the input words of an image."""
         codes = unpack_rows(words, self.source.bits, self.lanes)
         values = self.source.decode(codes).astype(np.int64).reshape(-1, self.channels)
         out = threshold.precision.encode(semantics.threshold(values, threshold))
@@ -225,7 +227,11 @@ class ThresholdUnit:
 
 
 def threshold_bounds(source: Precision) -> tuple[int, int, int]:
-    """Return the width in bits, minimum and maximum of the numbers that are compared."""
+    """Return width in bits, minimum and maximum of the numbers that a unit compares.
+
+    ``source``: precision of the unit's input. The numbers are codes for unsigned and bipolar
+    inputs, and values for signed inputs; the width also holds maximum + 1.
+    """
     if source.kind in ("signed", "narrow"):
         low, high = -(1 << (source.bits - 1)), (1 << (source.bits - 1)) - 1
     else:

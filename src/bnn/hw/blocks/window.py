@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sliding window and the maximum after it."""
+"""The sliding window, and the maximum over a window, which follows it in a max pool."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from bnn.program.operations import Borders, Pair
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """``bnn_window``: makes the patches of a map, for ``pixels`` positions at once.
+    """``bnn_window``: makes the patches of a map, for a group of positions at once.
+
+    An output word has one field per position of a group. The words of a group have one kernel
+    position after the other.
 
     Attributes:
         shape: shape of the map, (height, width, channels).
         bits: bits of a value.
-        lanes: values of one position in a word; divides the channels.
+        lanes: values of an input word, and of a field of an output word; divides the channels.
         pad_code: code of the padding around the map.
         pixels: positions per group.
-        rows: map rows in the circular buffer; 0: :attr:`least_rows` plus one stride.
+        rows: number of map rows in the circular buffer; 0: :attr:`least_rows` plus one stride.
     """
 
     module: ClassVar[str] = "bnn_window"
@@ -42,7 +45,7 @@ class SlidingWindow:
 
     @property
     def folds(self) -> int:
-        """Number of words per position."""
+        """Number of input words per pixel of the map."""
         return self.shape[2] // self.lanes
 
     @property
@@ -56,24 +59,24 @@ class SlidingWindow:
 
     @property
     def groups(self) -> int:
-        """Number of groups of positions per image."""
+        """Number of groups per image: positions / pixels, rounded up."""
         height, width = self.out_shape
         return -(-height * width // self.pixels)
 
     @property
     def least_rows(self) -> int:
-        """Most map rows that one group of positions needs."""
+        """Number of map rows that the buffer must have at least: as many as a group can need."""
         crosses = self.out_shape[1] % self.pixels != 0
         return self.kernel[0] + (self.stride[0] if crosses else 0)
 
     @property
     def buffer_rows(self) -> int:
-        """Map rows in the buffer, enough to write next rows while a group is read."""
+        """Number of map rows in the buffer: new rows are written while a group is read."""
         return self.rows or self.least_rows + self.stride[0]
 
     @property
     def taps(self) -> int:
-        """Number of kernel positions whose channels are in one word."""
+        """Number of kernel positions whose channels are in one field of an output word: 1."""
         return 1
 
     @property
@@ -83,7 +86,7 @@ class SlidingWindow:
 
     @property
     def output_lanes(self) -> int:
-        """Values of one position in an output word."""
+        """Number of values in one field of an output word."""
         return self.lanes * self.taps
 
     @property
@@ -93,7 +96,7 @@ class SlidingWindow:
 
     @property
     def cycles(self) -> int:
-        """Cycles per image if neither side stalls."""
+        """Cycles per image if neither the input nor the output stream stalls."""
         return max(self.input_words, self.output_words)
 
     @property
@@ -136,17 +139,17 @@ class SlidingWindow:
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected patch words of one image.
+        """Return the expected output words, which have the patches of one image.
 
-        If the last group is incomplete, its unused fields are 0 here; the circuit leaves them
-        undefined.
+        If the last group is incomplete, its unused fields are 0 in these words; in the circuit they
+        are undefined.
         """
         views = self._views(unpack_rows(words, self.bits, self.lanes))
         patches = views.transpose(0, 1, 3, 4, 2).reshape(-1, self.output_steps, self.lanes)
         return self._pack(patches)
 
     def _views(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the codes of an image as patches (y, x, channel, ky, kx)."""
+        """Return the patches (out y, out x, channel, kernel y, kernel x) of an image's codes."""
         top, left, bottom, right = self.padding
         padded = np.pad(
             codes.reshape(self.shape),
@@ -157,7 +160,10 @@ class SlidingWindow:
         return views[:: self.stride[0], :: self.stride[1]]
 
     def _pack(self, patches: NDArray[np.int64]) -> list[int]:
-        """Return the words of patches (position, step, value), group by group."""
+        """Return the output words, group by group.
+
+        ``patches`` has the shape (positions, words per group, values per field).
+        """
         values = patches.shape[2]
         short = self.groups * self.pixels - len(patches)
         patches = np.pad(patches, ((0, short), (0, 0), (0, 0)))
@@ -167,13 +173,21 @@ class SlidingWindow:
 
     @property
     def output_steps(self) -> int:
-        """Number of output words per group."""
+        """Number of output words per group: one for each kernel position and fold."""
         return self.kernel[0] * self.kernel[1] * self.folds
 
 
 @dataclass(frozen=True)
 class Maximum(WordPasser):
-    """``bnn_max``: the largest of ``positions`` values, channel by channel."""
+    """``bnn_max``: the maximum over ``positions`` positions, channel by channel.
+
+    Attributes:
+        lanes: channels per word.
+        bits, signed: bits of a value, and whether it is signed.
+        folds: words per position.
+        positions: positions of a window.
+        words: number of input words per image.
+    """
 
     module: ClassVar[str] = "bnn_max"
     lanes: int
@@ -204,7 +218,7 @@ class Maximum(WordPasser):
         }
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: the maximum of each window's words."""
+        """Return the expected output: ``folds`` words with the maxima of each window."""
         codes = unpack_rows(words, self.bits, self.lanes)
         flip = 1 << (self.bits - 1) if self.signed else 0
         windows = (codes ^ flip).reshape(-1, self.positions, self.folds, self.lanes)

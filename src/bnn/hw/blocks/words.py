@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def pack(codes: Iterable[int], bits: int) -> int:
-    """Return one word made of ``codes``, the first one in the lowest bits."""
+    """Return one word made of ``codes``; the first code has the lowest bits."""
     word = 0
     for place, code in enumerate(codes):
         word |= int(code) << (place * bits)
@@ -19,13 +19,13 @@ def pack(codes: Iterable[int], bits: int) -> int:
 
 
 def unpack(word: int, bits: int, count: int) -> list[int]:
-    """Return the ``count`` codes of a word."""
+    """Return the ``count`` codes of ``bits`` bits in a word, the lowest bits first."""
     mask = (1 << bits) - 1
     return [word >> (place * bits) & mask for place in range(count)]
 
 
 def pack_rows(codes: NDArray[Any], bits: int) -> list[int]:
-    """Return a word for each row of ``codes`` (n, lanes)."""
+    """Return n words, one made of each row of ``codes`` (n, lanes)."""
     lanes = codes.shape[1]
     planes = (codes[:, :, None].astype(np.int64) >> np.arange(bits)) & 1
     packed = np.packbits(
@@ -35,7 +35,7 @@ def pack_rows(codes: NDArray[Any], bits: int) -> list[int]:
 
 
 def unpack_rows(words: Sequence[int], bits: int, lanes: int) -> NDArray[np.int64]:
-    """Return the codes (n, lanes) in ``words``."""
+    """Return the codes (n, lanes) in n words."""
     size = (bits * lanes + 7) // 8
     raw = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
     planes = np.unpackbits(raw.reshape(len(words), size), axis=1, bitorder="little")

@@ -21,10 +21,10 @@ from bnn.hw import tables
 from bnn.hw.parts import Part, parts
 from bnn.hw.tables import Table
 
-#: The original's clock, which every design here is made for, and by which simulations tell time.
+#: The original's clock in MHz; simulations compute seconds from cycles with it.
 CLOCK_MHZ = 100.0
 _MIN_MHZ, _MAX_MHZ = 1, 1000
-#: Number of addresses of a 32-bit processor's bus; smallest window of the registers, in bytes.
+#: Number of addresses on a 32-bit processor's bus; smallest register window in bytes.
 _MAX_ADDRESS, _MIN_SPAN = 1 << 32, 1 << 8
 #: What can be tried with designs for a board, the cheapest first.
 VERIFIED = ("simulated", "synthesized", "routed", "board")
@@ -53,14 +53,15 @@ class Board:
     """A board for ``bnn plan`` and, if it has a connection, for ``bnn build``.
 
     Attributes:
-        name: name of its file without the ending, such as ``pynq-z1``.
-        part: its chip.
+        name: name of the board's file without the ending, such as ``pynq-z1``.
+        part: the board's chip.
         device: the vendor's name of the chip: part, package, speed grade.
         clock_mhz: the accelerator's clock in MHz.
         connection: how the accelerator is joined to the processor; None: ``bnn plan`` only.
-        pins: port of the wrapper around a single block -> pin; empty if the file has none.
-        verified: those of :data:`VERIFIED` that were done with designs for this board;
-            "synthesized" and "routed" mean Yosys and nextpnr.
+        pins: port of the wrapper around a single block (:mod:`bnn.hw.toolchain.out_of_context`) ->
+            pin of the chip; empty if the board's file has no pins.
+        verified: what was done with designs for this board, out of :data:`VERIFIED`; "synthesized"
+            means by Yosys, "routed" by nextpnr.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Board:
         return self.connection
 
     def at(self, clock_mhz: float) -> Board:
-        """Return the board with another clock; :class:`BuildError` outside 1 to 1000 MHz."""
+        """Return this board with the clock ``clock_mhz``; BuildError if outside 1 to 1000 MHz."""
         if wrong := clock_error(clock_mhz):
             raise BuildError(wrong)
         return replace(self, clock_mhz=float(clock_mhz))
@@ -89,7 +90,7 @@ class Board:
         return (resources.files(__name__) / f"{self.built.top}.sv").read_text(encoding="utf-8")
 
     def constraints(self) -> str:
-        """Return the text of ``bnn.xdc``: the clock only, because no pins of the chip are used."""
+        """Return the text of ``bnn.xdc``, which only has the clock: the design uses no pins."""
         period = 1000 / self.clock_mhz
         return (
             f"# {self.name}: the accelerator's clock is the processing system's clock 0.\n"
@@ -98,7 +99,11 @@ class Board:
 
 
 def parse(name: str, table: Table) -> Board:
-    """Return the board that a TOML table describes; :class:`BuildError` names file and field."""
+    """Return the board that a TOML table describes.
+
+    Raises:
+        BuildError: a field is missing or wrong; the message names file and field.
+    """
     part = _part(name, table)
     build, pins = table.table("build"), table.table("pins")
     device = table.text("device")
@@ -128,7 +133,7 @@ def _part(board: str, table: Table) -> Part:
 
 
 def _mismatch(part: Part, device: str) -> str:
-    """Return why a device is not of a part; "" if it can be."""
+    """Return why ``device`` cannot be a device of ``part``; "" if it can."""
     small = device.lower()
     known = next((each for name, each in parts().items() if small.startswith(name)), None)
     if part.name in parts():
@@ -145,7 +150,7 @@ def _mismatch(part: Part, device: str) -> str:
 
 
 def tops() -> tuple[str, ...]:
-    """Return the modules that can join an accelerator to a processor: files of this folder."""
+    """Return the names of the top modules: all SystemVerilog files of this folder, sorted."""
     files = (each.name for each in resources.files(__name__).iterdir())
     return tuple(sorted(name[:-3] for name in files if name.endswith(".sv")))
 
@@ -176,12 +181,12 @@ def _pins(table: Table) -> dict[str, str]:
 
 @cache
 def boards() -> dict[str, Board]:
-    """Return all boards by name, with those for ``bnn plan`` only."""
+    """Return all bundled boards by name, also boards that only ``bnn plan`` can use."""
     return tables.read(__name__, parse)
 
 
 def buildable() -> dict[str, Board]:
-    """Return the boards that ``bnn build`` can target, by name."""
+    """Return the bundled boards that ``bnn build`` can use, by name."""
     return {name: each for name, each in boards().items() if each.connection is not None}
 
 
@@ -192,7 +197,7 @@ def board(name: str) -> Board:
         name: name of a board, or path of a TOML file that describes one.
 
     Raises:
-        BuildError: the board is unknown or for ``bnn plan`` only, or its file has a mistake.
+        BuildError: no board has this name, only ``bnn plan`` can use it, or its file has a mistake.
     """
     found = _own(name) or boards().get(name.lower())
     known = ", ".join(buildable())
@@ -223,12 +228,12 @@ def _similar(name: str) -> str:
 
 
 def find(name: str) -> tuple[Part, Board | None]:
-    """Return the part that a plan is for, and the board if ``name`` is one.
+    """Return the part that a plan is for, and the board; None if ``name`` is not a board.
 
     Args:
-        name: name of a part or of a board, or a device such as ``xc7z020clg400-1`` (upper or lower
-            case); path of a TOML file that describes a board; or numbers of cells, such as
-            ``luts=17600,ffs=35200,bram36=60,dsp=80,clock=100``.
+        name: name of a part or a board, or the device of a bundled board, such as
+            ``xc7z020clg400-1`` (upper or lower case); path of a TOML file that describes a board;
+            or numbers of cells, such as ``luts=17600,ffs=35200,bram36=60,dsp=80,clock=100``.
 
     Raises:
         PlanError: nothing has this name (the message lists the parts), or the numbers of cells
@@ -252,14 +257,18 @@ def find(name: str) -> tuple[Part, Board | None]:
 
 
 def part(name: str) -> Part:
-    """Return the part, or the part of the board or device, called ``name``; see :func:`find`."""
+    """Return the part called ``name``, or the part of the board or device called ``name``.
+
+    :func:`find` says which names there are, and which errors are raised.
+    """
     return find(name)[0]
 
 
 def place_digest(name: str, base: int, span: int, mhz: float) -> str:
     """Return a digest (16 hexadecimal digits) of a board's name, register addresses and clock.
 
-    ``driver.json`` contains it, so that the board runtime notices if one of them was changed.
+    ``driver.json`` contains this digest, so the board runtime notices if somebody changed one of
+    these values.
     """
     text = f"{name} {base:d} {span:d} {float(mhz)!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -273,7 +282,12 @@ def clock_error(mhz: float) -> str:
 
 
 def planned_only(part: Part, board: Board | None = None) -> str:
-    """Return why ``bnn build`` cannot build a plan for ``part`` or ``board``; "" if it can."""
+    """Return why ``bnn build`` cannot build what was planned; "" if it can.
+
+    Args:
+        part: the part of the plan.
+        board: the board of the plan; None if the plan is for a part.
+    """
     if board is not None:
         if board.connection is not None:
             return ""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From a program and a folding to a design: blocks, the streams that join them, memory contents.
+"""Make a design of a program and a folding: blocks, the streams between them, memory contents.
 
-Each operation becomes the block that computes it; a threshold that is the only reader of a
-dot is computed in the dot's matrix unit. Width converters and serializers are added between blocks
-with different words, and forks after an edge with several readers. The accelerator delivers the
-scores. The host computes the operations after the scores, such as the arg max, see
+Each operation becomes one or more blocks, with two exceptions: a threshold that is the only reader
+of a dot is computed in the dot's matrix unit, and a window of the whole map needs no block. If a
+block makes words of another width than the next block reads, converters or serializers are added
+between them. If an edge has several readers, a fork is added after it. The accelerator delivers the
+scores; the host computes the operations after the scores, such as the arg max, see
 :mod:`bnn.hw.host_tail`.
 """
 
@@ -39,7 +40,11 @@ __all__ = ["MEMORY_IN", "MEMORY_OUT", "Design", "Instance", "Port", "build"]
 
 
 def build(program: Program, folding: Folding) -> Design:
-    """Return the design of ``program``; :class:`BuildError` names a layer that cannot be built."""
+    """Return the design of ``program`` with ``folding``.
+
+    Raises:
+        BuildError: the hardware has no block for an operation, or the folding does not fit.
+    """
     names = [each.name for each in dots(program)]
     for name, fold in folding.layers.items():
         if name not in names:

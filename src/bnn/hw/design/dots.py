@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A matrix unit, with the threshold that is its only reader, and the converters around it."""
+"""The blocks for a dot: a matrix unit and the converters around it.
+
+The matrix unit also computes a threshold that is the only reader of the dot.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ MAX_ITEMS = 1 << 16
 
 
 def dot(wiring: Wiring, op: Dot) -> None:
-    """Add the matrix unit of ``op`` to ``wiring``, with its threshold and width converters."""
+    """Add the blocks for ``op`` to ``wiring``: converters, matrix unit, serializer."""
     fold = wiring.folding.of(op.name)
     after = wiring.needs.threshold_of(op)
     made = after or op
@@ -69,9 +72,9 @@ def dot(wiring: Wiring, op: Dot) -> None:
 
 
 def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
-    """Return the matrix' input stream and its number of rows with padding.
+    """Return the input stream of a matrix, and the number of its rows, padding included.
 
-    A word of the stream has SIMD values for each pixel of a group.
+    A word of the stream has one field of SIMD values for each position of a group.
     """
     port = wiring.take(op.source)
     # Otherwise a window has already gathered the pixels of a group.
@@ -92,7 +95,11 @@ def _input(wiring: Wiring, op: Dot, fold: LayerFolding) -> tuple[Port, int]:
 
 
 def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int:
-    """Return the number of rows with padding; BuildError if PE or SIMD does not divide."""
+    """Return the number of rows, padding included.
+
+    Raises:
+        BuildError: PE does not divide the rows, or SIMD does not divide the columns.
+    """
     rows, columns = op.weights.shape
     made = wiring.needs.threshold_of(op) or op
     padded: int = rows
@@ -127,10 +134,11 @@ def _thresholds(wiring: Wiring, op: Dot, after: Threshold | None, columns: int) 
 
 
 def _vector_words(wiring: Wiring, edge: str, fold: LayerFolding, rows: int) -> int:
-    """Return the depth in words of the output FIFO that the next matrix needs to avoid stalls.
+    """Return how many words the output FIFO must hold so that the next matrix does not stall.
 
-    A dense layer reads its whole vector during its first row fold; before that, the FIFO collects
-    the vector. If the next matrix needs wider words, its own FIFO does this, see :func:`_input`.
+    The matrix of a dense layer reads its whole input vector during its first row fold; until then,
+    the FIFO collects the vector. The result is 0 if the next operation is not a dense layer, or if
+    its input words are wider: :func:`_input` then adds a FIFO.
     """
     shape = wiring.program.edges[edge].shape
     reader = wiring.needs.only_reader(edge)

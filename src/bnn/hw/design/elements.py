@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Operations element by element: thresholds that do not follow a matrix, sums of two edges."""
+"""Blocks of element-wise operations: thresholds outside a matrix unit, sums of two edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bnn.program.operations import Add, Threshold
 
 
 def threshold(wiring: Wiring, op: Threshold) -> None:
-    """Add a unit of thresholds to ``wiring``, for a stream that is not a matrix' output."""
+    """Add to ``wiring`` a block for a threshold that no matrix unit computes."""
     port = wiring.take(op.source)
     block = ThresholdUnit(
         channels=port.channels,
@@ -32,7 +32,7 @@ def threshold(wiring: Wiring, op: Threshold) -> None:
 
 
 def add(wiring: Wiring, op: Add) -> None:
-    """Add an adder of two edges to ``wiring``."""
+    """Add to ``wiring`` a block that adds two edges."""
     first, second = wiring.take(op.source), wiring.take(op.other)
     lanes = math.gcd(first.lanes, second.lanes)
     first = wiring.lanes(first, lanes, op.name)

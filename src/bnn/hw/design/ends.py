@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two ends of the pipeline: from memory words to values, and back."""
+"""The two ends of the pipeline: memory words to values, and values to memory words."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def input_end(wiring: Wiring) -> InputLayout:
 
 
 def _first_dot(wiring: Wiring) -> Dot | None:
-    """Return the dot that alone reads the whole input as one vector; None if there is none."""
+    """Return the dot that reads the input as one vector, if it is the only reader; else None."""
     needs = wiring.needs
     first = needs.only_reader(INPUT)
     if isinstance(first, Window) and needs.flattens(first):
@@ -71,7 +71,10 @@ def _first_dot(wiring: Wiring) -> Dot | None:
 
 
 def _lanes(wiring: Wiring, channels: int) -> int:
-    """Return how many values per word the input's only reader takes; 1 if there is none."""
+    """Return how many values a word of the input stream has, as its only reader needs.
+
+    The result is 1 if there are several readers, or if the reader can take any number.
+    """
     first = wiring.needs.only_reader(INPUT)
     match first:
         case Window():

@@ -30,7 +30,10 @@ _INSTEAD = "run it on the cpu runtime"
 
 
 def check(program: Program, ops: Iterable[Op]) -> None:
-    """Raise :class:`BuildError` if the hardware has no block for one of ``ops`` or the input."""
+    """Raise :class:`BuildError` if the hardware cannot compute an operation or take the input.
+
+    ``ops``: the operations of ``program`` that the accelerator computes.
+    """
     if program.is_sequence:
         scan = next(op for op in program.ops if isinstance(op, Scan))
         raise BuildError(f"{scan.name}: {_SCAN}; {_INSTEAD}")

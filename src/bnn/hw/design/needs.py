@@ -14,13 +14,15 @@ from bnn.program.program import Program
 
 @dataclass(frozen=True)
 class Needs:
-    """The operations that compute the edge that the accelerator delivers.
+    """The operations that run on the accelerator.
 
     Attributes:
-        target: name of this edge.
+        program: the program.
+        target: name of the edge that the accelerator delivers.
         ops: the operations, in the program's order.
-        readers: edge -> operations that read it; an operation that reads it twice is there twice.
-        merged: name of a threshold that is computed in a dot's matrix unit -> that dot.
+        readers: name of an edge -> operations that read the edge; an operation that reads the edge
+            twice is in the tuple twice.
+        merged: name of a threshold that a matrix unit computes -> the dot of this matrix unit.
     """
 
     program: Program
@@ -31,7 +33,11 @@ class Needs:
 
     @classmethod
     def of(cls, program: Program) -> Needs:
-        """Return the operations that the accelerator computes for the scores of ``program``."""
+        """Return the part of ``program`` that runs on the accelerator.
+
+        Raises:
+            BuildError: the hardware has no block for one of the operations.
+        """
         target = device_edge(program)
         wanted = {target}
         kept: list[Op] = []
@@ -64,7 +70,7 @@ class Needs:
         return readers[0] if len({id(op) for op in readers}) == 1 else None
 
     def reading_dot(self, op: Op) -> Dot | None:
-        """Return the dot that is the only reader of the edge of ``op``; None if none is."""
+        """Return the dot that is the only reader of the edge of ``op``, else None."""
         reader = self.only_reader(op.name)
         return reader if isinstance(reader, Dot) and op.name != self.target else None
 

@@ -23,10 +23,10 @@ class Instance:
 
     Attributes:
         name: name of the instance.
-        layer: name of the program's operation that it belongs to.
+        layer: name of the program's operation that the instance belongs to.
         block: the block with its parameters.
-        inputs, outputs: names of the streams that it reads and writes.
-        unit: its number on the parameter bus; None if it has no parameters.
+        inputs, outputs: names of the streams that the instance reads and writes.
+        unit: number of the instance on the parameter bus; None if it has no parameter memory.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Instance:
 
 @dataclass(frozen=True)
 class Port:
-    """The stream that carries an edge, at one point of the design.
+    """A stream with the values of an edge: words and shape at one place between two blocks.
 
     Attributes:
         stream: name of the stream.
-        lanes: values per word.
+        lanes: values per word, or per field of a word if words have several positions.
         channels: channels per position, a multiple of ``lanes``.
-        positions: positions per image.
+        positions: positions per image; groups per image if words have several positions.
         precision: precision of a value.
         pace: cycles per image of the slowest block before the stream.
     """
@@ -69,7 +69,10 @@ class Port:
 
 
 class LazyContents(Mapping[str, Contents]):
-    """Name of each unit -> contents of its memories, computed at first use; plans need none."""
+    """Name of each unit -> contents of its memories.
+
+    Contents are computed when they are read first: a plan does not need any of them.
+    """
 
     def __init__(self, packers: Mapping[str, Callable[[], Contents]]) -> None:
         self._packers = packers
@@ -97,7 +100,7 @@ class Design:
         streams: name of each stream -> bits of its words.
         contents: name of each unit with parameters -> contents of its memories.
         source, target: how images and results are stored in memory.
-        ports: name of each edge in the circuit -> its stream, before any converter.
+        ports: name of each edge in the circuit -> the stream that its block makes.
     """
 
     program: Program
@@ -132,7 +135,7 @@ class Design:
 
     @property
     def fills(self) -> dict[str, int]:
-        """Name of each stream after a FIFO -> bits of the number of words in that FIFO."""
+        """Name of each stream that comes from a FIFO -> width in bits of the FIFO's fill."""
         return {
             each.outputs[0]: (int(each.block.generics()["DEPTH"]) + 1).bit_length()
             for each in self.instances

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Blocks for windows: before a matrix (one or more positions at once), and in a pool."""
+"""Blocks for sliding windows: of a convolution, before its matrix unit, and of a max pool."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ POOL_BITS = 256
 
 
 def window_lanes(wiring: Wiring, op: Window) -> int:
-    """Return how many values an input word of the window has."""
+    """Return how many values an input word of the block for ``op`` has."""
     return _block(wiring, op).input_lanes
 
 
 def _block(wiring: Wiring, op: Window) -> SlidingWindow:
-    """Return the block for ``op``, if possible with words of SIMD values for the next matrix."""
+    """Return the block for ``op``.
+
+    If the channels allow it, a field of its output words has SIMD values, as the next matrix needs;
+    else it has all channels, and a converter must follow.
+    """
     edge = wiring.program.edges[op.source]
     channels = edge.shape[2]
     pad = int(edge.precision.encode(np.array(op.pad_value))) if any(op.padding) else 0
@@ -51,7 +55,10 @@ def _block(wiring: Wiring, op: Window) -> SlidingWindow:
 
 
 def window(wiring: Wiring, op: Window) -> None:
-    """Add a block that makes the patches of a map; no block if a patch is the whole map."""
+    """Add to ``wiring`` the block that makes the patches of a map.
+
+    No block is added if the only patch is the whole map and one position is computed at a time.
+    """
     port = wiring.take(op.source)
     dot = wiring.needs.reading_dot(op)
     pixels = 1 if dot is None else wiring.folding.of(dot.name).pixels
@@ -77,11 +84,12 @@ def _too_many(name: str, pixels: int, row: int) -> str:
 
 
 def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> int:
-    """Return the buffer's rows, enough that a new image does not delay the slowest matrix.
+    """Return how many map rows the buffer needs so that a new image does not slow the design.
 
-    The first window of an image needs all rows of the kernel. Usually the buffer has room for one
-    stride of new rows, so this window waits until the block before has made the other rows. If the
-    matrix has no time to wait, the buffer has room for all rows of the kernel.
+    The first patch of an image needs all rows of the kernel. Usually the buffer has room for one
+    stride of rows of the next image; its first patch then waits until the block before has made the
+    missing rows. If the matrix is so slow that it must not wait, the buffer has room for all rows
+    of the kernel.
     """
     usual = block.buffer_rows
     if dot is None:
@@ -96,7 +104,7 @@ def _rows(wiring: Wiring, block: SlidingWindow, port: Port, dot: Dot | None) -> 
 
 
 def gather(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> Port:
-    """Add a 1 x 1 window that joins neighbouring positions in a word; return its stream."""
+    """Add a 1 x 1 window whose words have a group of positions; return its output stream."""
     shape = wiring.program.edges[op.source].shape
     if fold.pixels > shape[1]:
         raise BuildError(_too_many(op.name, fold.pixels, shape[1]))
@@ -108,7 +116,7 @@ def gather(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> Port:
 
 
 def pool(wiring: Wiring, op: Pool) -> None:
-    """Add a sliding window, and the maximum after it."""
+    """Add to ``wiring`` the two blocks of a max pool: a sliding window, then a maximum."""
     port = wiring.take(op.source)
     shape = wiring.program.edges[op.source].shape
     port = wiring.lanes(port, _pool_lanes(port), op.name)
@@ -125,6 +133,6 @@ def pool(wiring: Wiring, op: Pool) -> None:
 
 
 def _pool_lanes(port: Port) -> int:
-    """Return the channels per word of a pool: as many as fit in `POOL_BITS` bits."""
+    """Return how many channels a word of a max pool has: as many as fit in `POOL_BITS` bits."""
     fit = [n for n in divisors(port.channels) if n * port.precision.bits <= POOL_BITS]
     return max(fit, default=1)

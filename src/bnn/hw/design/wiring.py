@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A design in the making: instances placed so far, and the streams that wait for a reader."""
+"""An unfinished design: the instances so far, and the streams that have no reader yet."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ MAX_UNITS = 256
 
 @dataclass
 class Wiring:
-    """The design so far; the modules of this package add to it.
+    """An unfinished design; the modules of this package add blocks and streams to it.
 
     Attributes:
         program, folding, needs: what the design is made from.
         instances, streams: as in :class:`bnn.hw.design.Design`.
         contents: name of each unit -> function that returns the contents of its memories.
-        grouped: edges whose words have the values of several positions, a group.
-        taps: edge of patches -> kernel positions per word, see
+        grouped: names of edges whose words have a group of several positions.
+        taps: name of a window's edge -> kernel positions per field, see
             :attr:`bnn.hw.blocks.matrix.Matrix.taps`.
-        ports: edge -> its stream, before any converter.
+        ports: name of an edge -> the stream that its block makes.
     """
 
     program: Program
@@ -50,9 +50,10 @@ class Wiring:
     def place(
         self, name: str, layer: str, block: Block, *inputs: str, unit: int | None = None
     ) -> str:
-        """Add an instance, whose output stream has its name; return the stream to read.
+        """Add the instance ``name``; return the name of its output stream, which is ``name`` too.
 
-        If the folding has a FIFO after the instance, add it, and return the FIFO's output.
+        If the folding requests a FIFO after the instance, add the FIFO and return the name of the
+        FIFO's output stream.
         """
         depth = self.folding.fifos.get(name)
         if depth is not None and isinstance(block, Fifo):
@@ -67,7 +68,10 @@ class Wiring:
     def place_unit(
         self, name: str, block: Block, contents: Callable[[], Contents], source: str
     ) -> str:
-        """Add an instance with parameters and give it a number on the parameter bus."""
+        """Add an instance with parameter memories, and give it a number on the parameter bus.
+
+        ``contents``: function that returns the contents of the memories. Return the stream's name.
+        """
         if self._units == MAX_UNITS:
             raise BuildError(
                 f"{name}: the hardware takes at most {MAX_UNITS} layers with parameters; "
@@ -78,7 +82,7 @@ class Wiring:
         return self.place(name, name, block, source, unit=self._units - 1)
 
     def offer(self, edge: str, port: Port) -> None:
-        """Give an edge's stream to its readers, through a fork if there are several."""
+        """Give the stream ``port`` to the readers of ``edge``; if there are several, add a fork."""
         self.ports[edge] = port
         copies = len(self.needs.readers[edge]) + (edge == self.needs.target)
         if copies == 1:
@@ -95,15 +99,19 @@ class Wiring:
         ]
 
     def take(self, edge: str) -> Port:
-        """Return the stream of ``edge`` for its next reader."""
+        """Return the stream of ``edge`` for the next of its readers: each gets a stream once."""
         return self._waiting[edge].pop(0)
 
     def lanes(self, port: Port, lanes: int, layer: str, groups: int = 1) -> Port:
-        """Return ``port`` after converters that make words of ``lanes`` values per field.
+        """Return the stream ``port`` after converters; its fields have ``lanes`` values.
+
+        No converter is added if the fields of ``port`` have ``lanes`` values already.
 
         Args:
+            port: the stream before the converters.
+            lanes: values per field after them.
             layer: name of the operation that the converters belong to.
-            groups: fields per word.
+            groups: fields per word, one for each position of a group.
         """
         if lanes == port.lanes:
             return port

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parts: the chips that designs can be planned for. Each has a TOML file in this folder."""
+"""Parts: the chips that designs can be planned for; this folder has a TOML file for each."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Part:
     """An FPGA chip: its cells and its clock.
 
     Attributes:
-        name: name of its file without the ending, such as ``xc7z020``.
-        luts, ffs, bram36, dsps: number of its cells; a block RAM has 36 kbit.
-        clock_mhz: clock in MHz of the original's accelerators on this chip.
-        yosys: its family, for Yosys' ``synth_xilinx -family``.
-        prjxray: folder of its family in Project X-Ray's database; "" if only the vendor's tools
-            can place and route for it.
+        name: name of the part's file without the ending, such as ``xc7z020``.
+        luts, ffs, bram36, dsps: number of the chip's cells; a block RAM (bram36) has 36 kbit.
+        clock_mhz: clock in MHz for which designs are planned, if no board or option gives another.
+        yosys: the chip's family, as Yosys' ``synth_xilinx -family`` calls it.
+        prjxray: folder of the chip's family in Project X-Ray's database; "" if only the vendor's
+            tools can place and route for this chip.
     """
 
     name: str
@@ -48,7 +48,11 @@ class Part:
 
 
 def parse(name: str, table: Table) -> Part:
-    """Return the part that a TOML table describes; :class:`BuildError` names file and field."""
+    """Return the part that a TOML table describes.
+
+    Raises:
+        BuildError: a field is missing or wrong; the message names file and field.
+    """
     made = Part(
         name,
         table.whole("lut", 1, _MAX_CELLS),
@@ -77,7 +81,7 @@ _EXAMPLE = "luts=17600,ffs=35200,bram36=60,dsp=80,clock=100"
 def described(text: str) -> Part:
     """Return the part that a text describes, such as ``luts=17600,ffs=35200,bram36=60,dsp=80``.
 
-    ``clock=MHz`` may follow; without it the clock is 100 MHz. Cells are counted as on a chip of
+    ``clock=MHz`` may follow; without ``clock`` it is 100 MHz. The part is planned like a chip of
     Xilinx' 7 series.
 
     Raises:
@@ -110,5 +114,5 @@ def _from_values(text: str, values: Mapping[str, float]) -> Part:
 
 @cache
 def parts() -> dict[str, Part]:
-    """Return all parts by name."""
+    """Return all bundled parts, by name."""
     return tables.read(__name__, parse)

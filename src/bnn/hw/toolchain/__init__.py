@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Other people's tools: Verilator, Yosys, nextpnr, and what makes a bitstream."""
+"""Programs of other projects that this package runs: Verilator, Yosys, nextpnr, Project X-Ray."""

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From a router's features to a bitstream, with the database of Project X-Ray.
+"""Make a bitstream from a router's features, with the database of Project X-Ray.
 
-The router says what each tile of the chip does, one *feature* a line (FASM)::
+The router writes what each tile of the chip does, as one *feature* per line (FASM)::
 
     INT_L_X20Y93.SE6BEG2.LOGIC_OUTS_L8
     CLBLL_L_X68Y149.SLICEL_X0.ALUT.INIT[63:0] = 64'b0101...
 
-The configuration of a chip is made of frames of 101 32-bit words at 32-bit addresses. The database
-says which bits each feature of a kind of tile sets (``segbits_*.db``: frame and bit within the
-tile's part of the configuration), which features set no bits (``ppips_*.db``), and where each
-tile's part is (``tilegrid.json``). ``xc7frames2bit`` adds checksums and commands.
+The configuration of a chip consists of frames; a frame has a 32-bit address and 101 words of 32
+bits. Each tile has a part of some frames. Three kinds of files are in the database:
+``segbits_*.db`` has the bits that each feature of a kind of tile sets (frame and bit within the
+tile's part), ``ppips_*.db`` has the features that set no bits, and ``tilegrid.json`` has the place
+of each tile's part. The program ``xc7frames2bit`` adds checksums and commands to the frames.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ _BASES = {"b": 2, "h": 16, "d": 10, None: 10}
 
 @dataclass(frozen=True)
 class Bit:
-    """One configuration bit of a feature: frame and bit within the tile's part, and value."""
+    """One configuration bit of a feature.
+
+    Attributes:
+        frame, at: number of the frame, and of the bit in it, within the tile's part.
+        value: value of the bit if the feature is used.
+    """
 
     frame: int
     at: int
@@ -54,8 +60,8 @@ class Kind:
     """One kind of tile in the database.
 
     Attributes:
-        bits: (feature, index) -> (bus, configuration bits); the bus is ``CLB_IO_CLK`` or
-            ``BLOCK_RAM``.
+        bits: (feature, index) -> (bus, configuration bits that the feature sets); the bus is
+            ``CLB_IO_CLK`` or ``BLOCK_RAM``.
         free: features without configuration bits.
     """
 
@@ -65,7 +71,7 @@ class Kind:
 
 @dataclass
 class Database:
-    """The database files for one part; each kind of tile is read at its first use.
+    """The database files for one part; a kind of tile is read when it is used first.
 
     Args:
         folder: folder of the family, such as ``.../prjxray/database/zynq7``.
@@ -84,7 +90,7 @@ class Database:
             raise BuildError(f"{path}: not a tile grid of prjxray: {reason}") from reason
 
     def kind(self, name: str) -> Kind:
-        """Return the features of tiles of the kind ``name``."""
+        """Return the kind of tile called ``name``, with its features."""
         if name not in self._kinds:
             self._kinds[name] = self._read(name.lower())
         return self._kinds[name]
@@ -105,7 +111,10 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 
 def _key(feature: str) -> tuple[str, int]:
-    """Return (``SLICEL_X0.ALUT.INIT``, 5) for ``CLBLL_L.SLICEL_X0.ALUT.INIT[05]``."""
+    """Return (name, index) of a feature in the database; index 0 if there is no index.
+
+    Example: (``SLICEL_X0.ALUT.INIT``, 5) for ``CLBLL_L.SLICEL_X0.ALUT.INIT[05]``.
+    """
     name, _, index = feature.partition(".")[2].partition("[")
     return name, int(index.rstrip("]") or 0)
 
@@ -116,7 +125,7 @@ def _bit(text: str) -> Bit:
 
 
 def parse(line: str) -> tuple[str, str, list[int]] | None:
-    """Return (tile, feature, indices of its bits that are 1) of a FASM line; None for a comment.
+    """Return (tile, feature, indices that are 1) of a FASM line; None if it has no feature.
 
     Raises:
         BuildError: the line is not a feature.
@@ -175,7 +184,7 @@ def frames(lines: Iterable[str], database: Database) -> Frames:
 
 
 def _where(grid: dict[str, Any], bus: str, tile: str) -> tuple[int, int]:
-    """Return (address of the first frame, first word in it) of the tile's part on ``bus``."""
+    """Return (address of the first frame, number of the first word) of a tile's part."""
     part = grid["bits"].get(bus)
     if part is None or "alias" in part:
         raise BuildError(f"tiles like {tile} cannot be written: they have no bits of their own")
@@ -188,7 +197,7 @@ def _database(folder: Path, fabric: str) -> Database:
 
 
 def write(fasm: Path, board: Board, target: Path) -> Frames:
-    """Make the bitstream ``target`` for a board's chip from the FASM file; return its frames.
+    """Make the bitstream ``target`` for a board's chip from the file ``fasm``; return the frames.
 
     Raises:
         RuntimeUnavailableError: prjxray is not installed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A bitstream of a whole system without a licensed tool: Yosys, nextpnr, Project X-Ray."""
+"""Make the bitstream of a whole system with free tools: Yosys, nextpnr, Project X-Ray."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from bnn.hw.toolchain import locate as tools
 def implement(
     text: Sources, board: Board, target: Path, *, seed: int = 1, seconds: float | None = None
 ) -> route.Routed:
-    """Place and route a design for ``board``; return the result.
+    """Synthesize, place and route a design for ``board``; return the result of place and route.
 
-    Writes ``bnn.bit``, ``route.log`` and ``timing.json`` into the folder ``target``.
+    Write ``bnn.bit``, ``route.log`` and ``timing.json`` into the folder ``target``.
 
     Args:
         text: the design's source files.
+        board: board whose chip the design is for.
+        target: folder of the results; it is made if it is missing.
         seed: seed of the placer.
-        seconds: most seconds for place and route; None: no limit.
+        seconds: time limit of place and route in seconds; None: no limit.
 
     Raises:
         RuntimeUnavailableError: a tool is missing; the message names it and how to get it.
-        BuildError: a tool refuses the design, or the time is up.
+        BuildError: a tool refuses the design, or place and route exceeds the time limit.
     """
     top = board.built.top
     tools.family(board.part)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Find the programs of place and route.
 
-They are taken from PATH, or from the root file system of another Debian release, unpacked into the
-folder ``BNN_FPGA_ROOT``. A program of this folder is started with the dynamic loader and the
-libraries of the folder, so it needs neither ``chroot`` nor root permissions.
+The programs are found in PATH, or in the folder that the environment variable ``BNN_FPGA_ROOT``
+names: the unpacked root file system of another Debian release. A program in this folder is started
+with the dynamic loader and the libraries of the folder, so it needs neither ``chroot`` nor root
+permissions.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _HINT = (
 
 
 def root() -> Path | None:
-    """Return the root file system with the tools; None if ``BNN_FPGA_ROOT`` is not set."""
+    """Return the folder that ``BNN_FPGA_ROOT`` names; None if the variable is not set."""
     name = os.environ.get(ROOT)
     return Path(name) if name else None
 
@@ -37,7 +38,7 @@ def command(program: str) -> list[str]:
     """Return the command that starts ``program``.
 
     Raises:
-        RuntimeUnavailableError: it is not found; the message says how to install it.
+        RuntimeUnavailableError: the program is missing; the message says how to install it.
     """
     found = shutil.which(program)
     if found:
@@ -53,14 +54,14 @@ def command(program: str) -> list[str]:
 
 
 def shared(relative: str, package: str) -> Path:
-    """Return the path of the tools' file or folder ``usr/share/RELATIVE``.
+    """Return the path of a file or folder in ``usr/share`` that belongs to the tools.
 
     Args:
-        relative: its path in ``usr/share``.
-        package: name of the Debian package that contains it.
+        relative: path of the file or folder, relative to ``usr/share``.
+        package: name of the Debian package that contains the file.
 
     Raises:
-        RuntimeUnavailableError: it is not found; the message says how to install it.
+        RuntimeUnavailableError: the file is missing; the message says how to install it.
     """
     folder = root()
     for base in ([folder] if folder is not None else []) + [Path("/")]:
@@ -70,7 +71,7 @@ def shared(relative: str, package: str) -> Path:
 
 
 def family(part: Part) -> str:
-    """Return Project X-Ray's name of the family of ``part``; :class:`BuildError` if unknown."""
+    """Return Project X-Ray's name of the family of ``part``; BuildError if it has no name."""
     if not part.prjxray:
         raise BuildError(f"{part.name} cannot be placed and routed here: use build.tcl in Vivado")
     return part.prjxray
@@ -81,7 +82,7 @@ def database(part: Part) -> Path:
 
     Raises:
         BuildError: Project X-Ray does not know the family.
-        RuntimeUnavailableError: it is not found; the message says how to install it.
+        RuntimeUnavailableError: the folder is missing; the message says how to install it.
     """
     known = family(part)
     named = os.environ.get(DATABASE)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One block out of context: a wrapper with four pins, so that it can be placed and routed.
 
-Every input of the block comes from a shift register. Every output goes into registers, which a
-chain of exclusive ors combines to one output pin. So nothing can be optimised away, and all
-measured paths are the block's own, from register to register.
+A shift register drives every input of the block. Every output goes into registers, which a chain of
+XORs combines to one output pin. So no logic can be optimised away, and the measured paths are those
+of the block, from register to register.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ endmodule
 
 
 def constraints(board: Board) -> str:
-    """Return the wrapper's pins as XDC; :class:`BuildError` for a board without pins."""
+    """Return XDC constraints for the wrapper's pins; BuildError if the board has no pins."""
     if not board.pins:
         raise BuildError(
             f"{board.name}: its TOML file has no table [pins], which a single block needs"
@@ -52,7 +52,13 @@ def constraints(board: Board) -> str:
 
 
 def wrapper(module: str, generics: Mapping[str, Generic], ports: Sequence[Port]) -> str:
-    """Return the text of ``alone.sv``, the wrapper of a block with these parameters and ports."""
+    """Return the text of ``alone.sv``: the wrapper of a block, and the modules at its ports.
+
+    Args:
+        module: name of the block's module.
+        generics: parameters of the module, by name.
+        ports: ports of the module with these parameters.
+    """
     lines = ["module alone (input wire clk, rst, into, output wire out);"]
     lines += ["    logic reset;", "    always_ff @(posedge clk) reset <= rst;"]
     own = {"clk": "clk", "rst": "reset"}
@@ -85,14 +91,14 @@ def fmax(
     mhz: float = 150.0,
     seed: int = 1,
 ) -> route.Routed:
-    """Synthesise, place and route ``module`` out of context; return the result with its clock.
+    """Synthesise, place and route ``module`` out of context; return the result.
 
     Args:
         folder: where the files are written.
         generics: parameters of the module, by name.
         board: board whose chip and pins are used.
-        images: memory images that the parameters name.
-        mhz: required frequency in MHz.
+        images: memory images that the parameters name: file name -> text.
+        mhz: required frequency in MHz; a lower result is not an error.
         seed: seed of the placer.
 
     Raises:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Place and route with nextpnr: the highest clock of a netlist, and the router's features.
 
-nextpnr's frequencies rank designs; they were not compared with the vendor's timing analysis.
+nextpnr's frequencies are good for comparing designs; they were not compared with the vendor's
+timing analysis.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ PROGRAM = "nextpnr-himbaechel-xilinx"
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a timing path; ``kind`` is clk-to-q, logic, routing or setup."""
+    """A step of a timing path.
+
+    Attributes:
+        kind: clk-to-q, logic, routing or setup.
+        delay_ns: delay in nanoseconds.
+        source, sink: where the step begins and ends, as ``CELL.PORT``.
+    """
 
     kind: str
     delay_ns: float
@@ -34,8 +41,8 @@ class Routed:
     """Result of place and route.
 
     Attributes:
-        fmax_mhz: highest frequency in MHz of the slowest clock of the design.
-        path: critical path of this clock.
+        fmax_mhz: highest frequency in MHz that the slowest clock of the design reaches.
+        path: critical path of this clock; empty if nextpnr reports none.
         used: kind of site -> number of sites used.
         fasm: file with the features of the routed design (FASM).
     """
@@ -56,18 +63,20 @@ def route(
     seed: int = 1,
     seconds: float | None = None,
 ) -> Routed:
-    """Place and route ``folder/netlist`` (Yosys' JSON); write files into ``folder``.
+    """Place and route the file ``netlist`` (JSON of Yosys) in ``folder``; return the result.
+
+    Other files are written into ``folder``, such as ``route.log`` and ``routed.fasm``.
 
     Args:
         board: board whose chip the design is for.
-        constraints: pins as XDC, if there are any.
+        constraints: XDC constraints of the pins; "" if there are no pins.
         mhz: required frequency in MHz; a lower result is not an error.
         seed: seed of the placer.
-        seconds: most seconds; None: no limit.
+        seconds: time limit in seconds; None: no limit.
 
     Raises:
         RuntimeUnavailableError: nextpnr is not installed.
-        BuildError: the netlist does not fit the chip, or cannot be routed in this time.
+        BuildError: the netlist does not fit the chip, or cannot be routed within the time limit.
     """
     command = tools.command(PROGRAM)
     (folder / "pins.xdc").write_text(constraints, encoding="utf-8")
@@ -104,7 +113,12 @@ def route(
 
 
 def read(report: dict[str, Any], fasm: Path) -> Routed:
-    """Return the result from nextpnr's report ``timing.json``."""
+    """Return the result of place and route from nextpnr's report ``timing.json``.
+
+    Args:
+        report: contents of ``timing.json``.
+        fasm: file with the features, for the result.
+    """
     if not report["fmax"]:
         raise BuildError("nextpnr reports no clock in the design")
     clock, values = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])

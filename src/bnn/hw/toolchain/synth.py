@@ -27,7 +27,7 @@ from bnn.system import install
 
 #: Family of the Zynq-7000, as ``synth_xilinx`` calls it.
 SEVEN_SERIES = "xc7"
-#: Kind of cell -> what one of them counts as.
+#: Kind of cell -> number of LUTs that one such cell counts as.
 _LUTS = {
     **{f"LUT{n}": 1 for n in range(1, 7)},
     "INV": 1,
@@ -52,7 +52,7 @@ def command() -> list[str]:
     """Return the command that runs Yosys.
 
     Raises:
-        RuntimeUnavailableError: it is not installed; the message says how to install it.
+        RuntimeUnavailableError: Yosys is not installed; the message says how to install it.
     """
     if shutil.which("yosys"):
         return ["yosys"]
@@ -75,11 +75,13 @@ def script(
     apart: str = "",
     family: str = SEVEN_SERIES,
 ) -> str:
-    """Return the Yosys commands from source files to a netlist of the chip's cells.
+    """Return the Yosys commands that make a netlist of the chip's cells from source files.
 
     Args:
-        extra: more source files.
-        apart: names of modules that keep their boundaries, with spaces between.
+        sources: the design's files.
+        top: name of the top module.
+        extra: names of further source files.
+        apart: names of modules that keep their boundaries, separated by spaces.
         family: family of the chip, as ``synth_xilinx`` calls it.
     """
     lines = _read([*sources.verilog, *extra], top)
@@ -96,9 +98,11 @@ NETLIST = "netlist.json"
 
 
 def routable(names: Sequence[str], top: str, part: Part, *, pins: bool = False) -> str:
-    """Return the Yosys commands from source files to a flat netlist for place and route.
+    """Return the Yosys commands that make a flat netlist for place and route.
 
     Args:
+        names: names of the source files.
+        top: name of the top module.
         part: the chip.
         pins: whether the top's ports are pins of the chip.
     """
@@ -117,14 +121,14 @@ def routable(names: Sequence[str], top: str, part: Part, *, pins: bool = False) 
 def ports(
     folder: Path, names: Sequence[str], blocks: Sequence[tuple[str, Mapping[str, Generic]]]
 ) -> list[list[Port]]:
-    """Return a list of ports for each of ``blocks``, in the order of the module's header.
+    """Return a list of ports for each of ``blocks``; ports are in the order of the module.
 
-    Yosys reads them from the SystemVerilog headers, so that ports are declared only there.
+    Yosys reads the ports from the SystemVerilog files: Python code does not declare them again.
 
     Args:
-        folder: contains the sources, and the memory files that parameters name.
+        folder: folder with the sources, and with the memory images that parameters name.
         names: names of the source files in ``folder``.
-        blocks: (module, parameters).
+        blocks: (name of the module, its parameters by name) of each block.
     """
     lines = ["module every_block;"]
     for number, (module, generics) in enumerate(blocks):
@@ -162,7 +166,11 @@ def _read(names: Sequence[str], top: str) -> list[str]:
 
 
 def run(folder: Path, text: str) -> str:
-    """Run the Yosys script ``text`` in ``folder``; return its log."""
+    """Run the Yosys script ``text`` in ``folder``; return the log.
+
+    Raises:
+        BuildError: Yosys ended with an error.
+    """
     (folder / "run.ys").write_text(text, encoding="utf-8")
     done = subprocess.run(
         [*command(), "-Q", "-T", "run.ys"],
@@ -180,9 +188,13 @@ def run(folder: Path, text: str) -> str:
 def cells(
     sources: Sources, instances: dict[str, str], family: str = SEVEN_SERIES
 ) -> dict[str, Cells]:
-    """Return the cells of each instance in ``bnn_core``, of ``probes``, of the ends, and ``total``.
+    """Return the number of cells by kind: name of each instance -> kind -> number.
+
+    Besides the instances in ``bnn_core`` there are ``control``, ``reader``, ``writer``, ``probes``
+    (all of them) and ``total``.
 
     Args:
+        sources: the design's files.
         instances: name of each instance of the core -> its module.
         family: family of the chip, as ``synth_xilinx`` calls it.
     """
@@ -201,12 +213,15 @@ _AROUND = ("bnn_control", "bnn_reader", "bnn_writer", "bnn_probe")
 
 
 def _selection(names: str) -> str:
-    """Return Yosys' selection of modules by name, also of ``$paramod...\\name`` (parameterised)."""
+    """Return a Yosys selection of the modules ``names``, with any parameters.
+
+    Yosys calls a module with parameters ``$paramod...\\name``.
+    """
     return " ".join(f"{name} $paramod*{name}* $paramod*{name}" for name in names.split())
 
 
 def count(netlist: dict[str, Any], instances: dict[str, str]) -> dict[str, Cells]:
-    """Return the cells of each instance, and ``total``, by kind, from Yosys' JSON netlist."""
+    """Return what :func:`cells` returns, from Yosys' JSON netlist."""
     modules = netlist["modules"]
     result: dict[str, Cells] = {}
     core = next(m for n, m in modules.items() if n == "bnn_core")
@@ -226,7 +241,7 @@ def count(netlist: dict[str, Any], instances: dict[str, str]) -> dict[str, Cells
 
 
 def cells_of(modules: dict[str, Any], name: str) -> Cells:
-    """Return the cells of a module and of all modules in it.
+    """Return kind -> number of the cells in a module, and in all modules that it contains.
 
     Args:
         modules: ``modules`` of Yosys' JSON netlist.

