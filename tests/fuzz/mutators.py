@@ -109,7 +109,7 @@ def _signed(table: dict, text: str, body: bytes) -> str:
         head.pop("digest", None)
         hasher = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
         kinds = {"U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "F32": "float32"}
-        kinds |= {"F64": "float64"}
+        kinds |= {"F64": "float64", "I64": "int64"}
         for name in sorted(set(table) - {"__metadata__"}):
             entry = table[name]
             start, end = entry["data_offsets"]

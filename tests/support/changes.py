@@ -265,7 +265,7 @@ def _headed(table: Any, change: Callable[[], Any], body: bytes, whole: bool = Tr
 def _digest(table: Any, head: Any, body: bytes) -> str:
     hasher = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     kinds = {"U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "F32": "float32"}
-    kinds |= {"F64": "float64"}
+    kinds |= {"F64": "float64", "I64": "int64"}
     for name in sorted(set(table) - {"__metadata__"}):
         start, end = table[name]["data_offsets"]
         array = np.frombuffer(body[start:end], kinds[table[name]["dtype"]])
