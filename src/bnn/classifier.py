@@ -360,7 +360,7 @@ def calibration_of(model: Model) -> Calibration:
         known = model.provenance.get(NO_CALIBRATION)
         reason = known if isinstance(known, str) else "its file was made without one"
         raise InputError(
-            f"this {model.name or 'model'} has no calibration, so it gives scores and no "
+            f"{model.name}: this model has no calibration, so it gives scores and no "
             f"probabilities: {reason}"
         )
     return model.calibration

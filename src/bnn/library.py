@@ -20,7 +20,7 @@ MODELS = Path(__file__).parent / "models"
 
 
 def load(source: str | os.PathLike[str]) -> Model:
-    """Return the model called or stored at ``source``.
+    """Return the model whose name or path is ``source``.
 
     Args:
         source: one of: a bundled name (``lfc-w1a1``, see :func:`bundled`); the path of a ``.bnn``

@@ -188,7 +188,7 @@ def test_what_cannot_be_served_is_refused_by_name(tmp_path: Path) -> None:
     assert "no-such" in _refused("no-such")
     assert "is there already" in _refused("lfc-w1a1", "lfc-w1a1=cnv-w1a1")
     assert "NAME=MODEL" in _refused(str(tmp_path / "a b.bnn"))
-    assert "is not a whole number from 1" in _refused("digits:x=lfc-w1a1")
+    assert "is not a whole number of at least 1" in _refused("digits:x=lfc-w1a1")
     assert "no model after" in _refused("digits=")
     assert "no runtime is called" in _refused("lfc-w1a1", "--runtime", "gpu")
     assert "needs --ssl-certfile" in _refused("lfc-w1a1", "--ssl-keyfile", "x")

@@ -131,7 +131,9 @@ def numbers(what: str, text: str) -> list[int]:
     except ValueError:
         values = []
     if not values or not all(1 <= value <= 1_000_000 for value in values):
-        raise InputError(f"--{what} takes whole numbers from 1, separated by commas: {text!r}")
+        raise InputError(
+            f"--{what} takes whole numbers of at least 1, separated by commas, not {text!r}"
+        )
     return values
 
 

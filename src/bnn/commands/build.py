@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``bnn build``, as a function of typed arguments for the command line."""
+"""The command ``bnn build``: a function whose arguments are the command's options."""
 
 from __future__ import annotations
 

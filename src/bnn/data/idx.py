@@ -63,12 +63,12 @@ def read_labels(source: Source) -> NDArray[np.uint8]:
 
 
 def write_images(path: str | os.PathLike[str], images: ArrayLike) -> None:
-    """Write uint8 (N, rows, columns) as an IDX file (packed for a name in ``.gz``, ``.xz``)."""
+    """Write uint8 (N, rows, columns) as an IDX file; a name in ``.gz`` or ``.xz``: packed."""
     _write(path, images, _IMAGES, 3)
 
 
 def write_labels(path: str | os.PathLike[str], labels: ArrayLike) -> None:
-    """Write uint8 (N,) as an IDX file (packed for a name in ``.gz``, ``.xz``)."""
+    """Write uint8 (N,) as an IDX file, packed if the name ends in ``.gz`` or ``.xz``."""
     _write(path, labels, _LABELS, 1)
 
 

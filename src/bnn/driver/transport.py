@@ -50,7 +50,7 @@ class Transport(Protocol):
         """Reserve the accelerator for one start; wait if another thread has reserved it.
 
         Args:
-            cycles: most clock cycles that the start can take; None if unknown.
+            cycles: largest number of clock cycles from the start to its end; None if unknown.
 
         Raises:
             DriverError: this thread has reserved the accelerator with another transport, or another

@@ -224,9 +224,9 @@ def _fifos(path: Path, given: Any) -> dict[str, int]:
 
 
 def _layer(key: str, names: list[str]) -> str | None:
-    """Return the layer that a key of a file means: its name, or FINN's node with its number.
+    """Return the name of the layer that a key of a folding file stands for; None if there is none.
 
-    Return None if the key means no layer.
+    A key is a layer's name, or the name of FINN's node with the layer's number.
     """
     if key in names:
         return key

@@ -653,7 +653,7 @@ class _Walk:
                 made += [self._put_fixed(name, name, part.factor * times, added, bits) or ""]
         if len(made) < max(2, len(names)) or "" in made:
             raise NetworkError(
-                f"{layer.name}: {_UNQUANTIZED}, and it has too many of them for sums of 32 bits"
+                f"{layer.name}: {_UNQUANTIZED}, and it has too many weights for sums of 32 bits"
             )
         self.changed = True
         what = "real weights" if is_real(layer) else "a sum of real values"

@@ -86,7 +86,10 @@ def _looked_up(
     starts = [np.arange(at, min(at + piece, width))[:, None] for at in range(0, width, piece)]
     table = np.concatenate([level(rises * (least + start)) for start in starts])
     if (np.diff(table, axis=0) < 0).any():
-        raise NetworkError(f"{name}: its levels do not only rise or only fall with the sum")
+        raise NetworkError(
+            f"{name}: its levels rise for some sums and fall for others; that cannot be "
+            "expressed by thresholds"
+        )
     wanted = np.arange(1, levels + 1)
     return np.stack(
         [first + np.searchsorted(row, wanted) for first, row in zip(least, table.T, strict=True)]
@@ -99,4 +102,7 @@ def _check_monotone(
     spread = np.linspace(0, 1, PROBES)[:, None]
     probes = least + np.floor(spread * (most - least)).astype(np.int64)
     if (np.diff(level(rises * probes), axis=0) < 0).any():
-        raise NetworkError(f"{name}: its levels do not only rise or only fall with the sum")
+        raise NetworkError(
+            f"{name}: its levels rise for some sums and fall for others; that cannot be "
+            "expressed by thresholds"
+        )

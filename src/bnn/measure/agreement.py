@@ -375,7 +375,7 @@ def _labels(test: DataSet, classes: Sequence[str]) -> tuple[Array | None, tuple[
     """Return the labels of a data set as indexes of the model's classes, and notes for the user.
 
     Classes are matched by name; if the names of the model's classes are only numbers, labels are
-    taken as positions. The labels are None if they do not fit the model's classes.
+    taken as indexes of the classes. The labels are None if they do not fit the model's classes.
     """
     used = np.unique(test.labels).tolist()
     unnamed = tuple(classes) == tuple(map(str, range(len(classes))))

@@ -96,7 +96,7 @@ class Timing:
 
 @dataclass
 class Subject:
-    """A function without arguments that runs one batch, and the timing that collects its times."""
+    """A function without arguments that runs one batch, and the object that keeps its times."""
 
     run: Callable[[], object]
     timing: Timing

@@ -291,9 +291,9 @@ def _add(source: Stream, target: Stream) -> Process:
 
 
 def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
-    """Adder, input: an operand is taken when the other operand is offered.
+    """Input of an adder: it takes an operand in the first cycle in which two things hold.
 
-    The previous sum must also have left, or be leaving.
+    The other operand is offered, and the previous sum has left or leaves in this cycle.
     """
     at = 0
     while True:

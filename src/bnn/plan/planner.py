@@ -248,7 +248,7 @@ def _target(on: Part | Board | str) -> tuple[Part, Board | None]:
 
 
 def _search(search: Search, target: Part, clock: float, fps: float | None) -> Plan:
-    """Return the cheapest plan with at least ``fps`` images per second; None: the fastest plan."""
+    """Return the cheapest plan with at least ``fps`` images per second; the fastest if None."""
     if fps is None:
         return _fastest(search, target, clock)
     if not (fps > 0 and math.isfinite(fps)):

@@ -266,7 +266,9 @@ def _scan_edges(op: Scan, source: Edge, total: _Total) -> dict[str, Edge]:
 def _carried_edge(carried: Carried) -> Edge:
     name, channels = carried.name, carried.channels
     if type(channels) is not int or channels < 1:
-        raise ProgramError(f"{name}: channels must be a whole number from 1: {channels!r}")
+        raise ProgramError(
+            f"{name}: channels must be a whole number of at least 1, not {channels!r}"
+        )
     if carried.precision.bits > MAX_VALUE_BITS:
         raise ProgramError(f"{name}: {carried.precision} exceeds {MAX_VALUE_BITS} bits")
     if type(carried.start) is not int or not carried.precision.allows(carried.start):

@@ -113,7 +113,7 @@ def first_difference(expected: Edges, found: Mapping[str, NDArray[np.int32]]) ->
 
 
 def compared(program: Program, batch: NDArray[Any], runtime: Runtime) -> Edges:
-    """Return the reference's edges, after comparing the edges that ``runtime`` shows with them.
+    """Compare the edges of ``runtime`` with the reference's edges, and return the reference's.
 
     A runtime that cannot show edges is not compared.
 

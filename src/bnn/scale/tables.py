@@ -114,7 +114,7 @@ def batches(
         path: path of the file; its suffix says whether it is Parquet or Arrow.
         column: name of the column; None: the only column whose name is in ``usual``.
         usual: usual names of columns with pictures.
-        size: most rows at a time.
+        size: largest number of rows at a time.
 
     Raises:
         DataError: the file is damaged.

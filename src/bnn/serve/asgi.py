@@ -102,7 +102,7 @@ class Body(AbstractContextManager["Body"]):
 
     Args:
         scope, receive: ASGI's arguments for this request.
-        most: most bytes that the body may have.
+        most: largest number of bytes that the body may have.
         room: the memory that all requests share.
         option: name of the option of ``bnn serve`` that sets ``most``; "" if there is no option.
     """

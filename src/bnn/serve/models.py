@@ -60,7 +60,8 @@ class Source:
             )
         if colon and not _VERSION.fullmatch(version):
             raise ServeError(
-                f"{text}: version {version!r} is not a whole number from 1; give NAME:2=MODEL"
+                f"{text}: version {version!r} is not a whole number of at least 1; write it as in "
+                "NAME:2=MODEL"
             )
         if not place:
             raise ServeError(f"{text}: has no model after {left}=; give NAME=MODEL")

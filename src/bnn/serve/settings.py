@@ -20,12 +20,14 @@ class Limits:
     """Limits of a server; all must be above 0.
 
     Attributes:
-        body: most bytes of the body of one request.
-        json: most bytes of the JSON in one request; larger arrays must be sent as binary tensors.
-        pixels: most pixels of one picture.
-        images: most images of one request.
-        requests: most requests in progress; a further request gets the status 429.
-        connections: most open connections; a further connection gets the status 429 and is closed.
+        body: largest number of bytes of the body of one request.
+        json: largest number of bytes of the JSON in one request; larger arrays must be sent as
+            binary tensors.
+        pixels: largest number of pixels of one picture.
+        images: largest number of images of one request.
+        requests: largest number of requests in progress; a further request gets the status 429.
+        connections: largest number of open connections; a further connection gets the status 429
+            and is closed.
         seconds: seconds in which a request must arrive completely.
         grace_seconds: seconds in which requests in progress are finished, after the server was
             asked to end.

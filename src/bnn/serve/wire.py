@@ -92,7 +92,7 @@ def parse(body: bytes, json_length: int | None, max_json: int, max_images: int) 
     Args:
         body: JSON, followed by the binary tensors.
         json_length: number of bytes of the JSON; None: the whole body is JSON.
-        max_json: most bytes that the JSON may have.
+        max_json: largest number of bytes that the JSON may have.
         max_images: largest first dimension that a tensor may have.
 
     Raises:
@@ -169,7 +169,7 @@ def _described(given: Any, max_images: int) -> _Described:
 
 
 def _tensor(given: _Described, rest: memoryview) -> tuple[Tensor, memoryview]:
-    """Return an input with its values, and the rest of the body after these values."""
+    """Return one input with its values, and the bytes of the request after these values."""
     if given.values is not None:
         return Tensor(given.name, given.datatype, given.shape, given.values), rest
     size = given.size
@@ -186,7 +186,7 @@ def _shape(given: Any, what: str, max_images: int) -> Shape:
     if type(given) is not list or not 1 <= len(given) <= _MAX_DIMENSIONS:
         raise InputError(f"{what}: shape must be a list of 1 to {_MAX_DIMENSIONS} numbers")
     if not all(type(n) is int and 0 <= n < _MAX_DIMENSION for n in given):
-        raise InputError(f"{what}: shape must be whole numbers from 0 on")
+        raise InputError(f"{what}: shape must be whole numbers of at least 0")
     if given[0] > max_images:
         raise InputError(f"{what}: has {given[0]} images; a request may have at most {max_images}")
     if count(given) == 0 and given[0] != 0:

@@ -54,7 +54,7 @@ def open_file(path: StrPath, limit: int, error: type[BnnError]) -> BinaryIO:
 
     Args:
         path: path of the file; symbolic links are followed.
-        limit: most bytes that the file may have.
+        limit: largest number of bytes that the file may have.
         error: class of the errors that are raised.
 
     Raises:

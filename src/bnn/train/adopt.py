@@ -40,7 +40,8 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
     Args:
         program: what ``bnn train`` deployed, or what an original parameter set contains.
         wanted: topology with the same layers; widths and precisions are taken from the program.
-        pictures: uint8 (N, *input shape), a few hundred, to measure the batch norms on.
+        pictures: uint8 (N, *input shape), a few hundred, of which the batch norms' means and
+            variances are computed.
         source: name of the program, for error messages.
 
     Raises:

@@ -214,7 +214,7 @@ def learn(
     tell: Callable[[DataReport], None] | None = None,
     watch: Watch = nullcontext,
 ) -> Parts | None:
-    """Train, without certifying; the test part is never used.
+    """Train, without :func:`finish`; the test part is never used.
 
     Args:
         settings: what to train.
@@ -222,8 +222,9 @@ def learn(
         options: how the training is run, see :class:`~bnn.train.loop.FitOptions`.
         resume: whether to continue the run in ``folder`` (``settings`` may have more epochs).
         tell: called with the report on the data, before training starts.
-        watch: returns a context manager that is open while pictures are read. It yields a callback
-            for progress, which is called with the number of pictures read and of all pictures.
+        watch: function that returns a context manager, which is entered while pictures are read.
+            It yields a function for progress, which is called with two numbers: pictures read so
+            far, and all pictures.
 
     Returns:
         The data, for :func:`finish`. If several processes train together, None in all except the
@@ -401,8 +402,8 @@ def finish(
 ) -> Certificate:
     """Deploy and certify the run in ``folder``, and return the certificate.
 
-    The best epoch is deployed; with ``whole`` the last one. ``say`` is called with a line about
-    what is done now.
+    The best epoch is deployed, or the last one if all pictures were trained on (``whole``).
+    ``say`` is called with a line when this begins.
     """
     stack = Stack(topology_of(settings.network, len(parts.classes)), settings.recipe.estimator)
     path = folder / settings.deployed

@@ -65,7 +65,7 @@ def digit_pixels(
     if grey.size == shape[::-1] and not look.transparent:
         levels = np.array(grey)
         if not options.like_mnist:
-            say_if_changed(levels[None])
+            say_if_not_light(levels[None])
             return levels
         ready = settled(levels)
         if ready is not None or not options.adaptive:
@@ -82,8 +82,8 @@ def is_turned(look: Seen, shape: tuple[int, int], options: Digit) -> bool:
     return bool(changed(np.array(grey_levels(look.image))[None])[0])
 
 
-def say_if_changed(pictures: NDArray[np.uint8]) -> None:
-    """Warn about pictures (N, height, width) that are not light on black, but are not changed."""
+def say_if_not_light(pictures: NDArray[np.uint8]) -> None:
+    """Warn if pictures (N, height, width) are not light on black; they are used as they are."""
     count = int(changed(pictures).sum())
     if count:
         many = "a picture" if count == 1 else f"{count} pictures"

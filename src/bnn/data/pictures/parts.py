@@ -60,8 +60,9 @@ def on_table(grey: NDArray[np.uint8], *, whole_side: bool = False) -> NDArray[np
         whole_side: whether the table must cover a whole side of the picture.
 
     Returns:
-        uint8 (height, width) of the sheet; where its corners show the table, the level of the
-        paper. None if there is no table: a dark area that extends to the picture's edge.
+        The sheet, uint8 (height, width). Corners in which the table is seen are filled with the
+        grey of the paper. None if there is no table; a table is a dark area that reaches the
+        picture's edge.
     """
     cell = -(-max(grey.shape) // _GRID)
     small = np.asarray(Image.fromarray(grey).reduce(cell)) if cell > 1 else grey
@@ -354,7 +355,7 @@ def is_hole(inner: Mask, outer: Mask, ratio: float) -> bool:
 
 
 def is_panel(ink: Mask) -> bool:
-    """Return whether the ink is a dark rectangle, in which something light may be, not a digit."""
+    """Return whether the ink is not a digit, but a dark rectangle (maybe with light parts)."""
     box = box_of(ink)
     part = ink[box.top : box.bottom, box.left : box.right]
     sides = part[0], part[-1], part[:, 0], part[:, -1]

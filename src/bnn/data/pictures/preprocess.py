@@ -166,9 +166,9 @@ class Digit(Preprocess):
             from bnn.data.pictures.polarity import all_settled
 
             return all_settled(pictures)
-        from bnn.data.pictures.digits import say_if_changed
+        from bnn.data.pictures.digits import say_if_not_light
 
-        say_if_changed(pictures[..., 0])
+        say_if_not_light(pictures[..., 0])
         return pictures
 
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:

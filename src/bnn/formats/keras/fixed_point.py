@@ -254,9 +254,9 @@ def composed(chain: Sequence[Function]) -> Function:
 
 
 def _reached(last: FixedPoint, before: Function, span: Span, channels: int) -> tuple[Array, Array]:
-    """Return the least and the largest integer (channels,) before the values wrap around.
+    """Return the smallest and the largest integer per channel, two float64 (channels,).
 
-    They are the integers that ``last`` would give if it had 32 bits.
+    They are those that ``last`` would give with 32 bits, where nothing wraps around.
     """
     wide = replace(last, signed=np.ones(1, np.float32), bits=np.full(1, 32, np.float32))
     wide = replace(wide, whole=32 + last.whole - last.bits)  # of the same unit

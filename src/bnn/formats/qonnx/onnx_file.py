@@ -414,7 +414,7 @@ def _sha1(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (a change
 
 
 def _whole(text: str) -> int:
-    """Return the number in ``text``; raise ValueError if it is not a whole number from 0."""
+    """Return the number in ``text``; raise ValueError if it is not a whole number."""
     if len(text) > 12 or not text.isdecimal():
         raise ValueError
     return int(text)

@@ -129,7 +129,7 @@ class Matrix:
 
     @property
     def latency(self) -> int:
-        """Cycles from the last input word of a result to the result's entry in the output FIFO."""
+        """Cycles from the last input word of a result until the output FIFO contains the result."""
         if self.summed:
             lane = max(1, (self.lanes - 1) // 2)
         else:

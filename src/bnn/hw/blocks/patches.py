@@ -20,8 +20,8 @@ class Patches(SlidingWindow):
     divide the width of the map of positions.
 
     Attributes:
-        take: number of output words whose channels one input word has: it has ``take * lanes``
-            channels of one pixel of the map.
+        take: number of output words for which one input word is enough. An input word has
+            ``take * lanes`` channels of one position; an output word needs ``lanes`` of them.
     """
 
     module: ClassVar[str] = "bnn_patches"

@@ -98,7 +98,8 @@ def _padded_rows(wiring: Wiring, op: Dot, fold: LayerFolding, port: Port) -> int
     """Return the number of rows, padding included.
 
     Raises:
-        BuildError: PE does not divide the rows, or SIMD does not divide the columns.
+        BuildError: PE does not divide the rows (the last dot's rows are padded for that), or SIMD
+            does not divide the columns.
     """
     rows, columns = op.weights.shape
     made = wiring.needs.threshold_of(op) or op

@@ -24,7 +24,10 @@ Array = NDArray[Any]
 
 
 def quantize(walk: Walk, node: Op, inputs: Inputs) -> Tensor:
-    """Rule of Quant, IntQuant, BipolarQuant: an activation, or the input's quantizer."""
+    """Rule of Quant, IntQuant and BipolarQuant.
+
+    The node becomes an activation, or the quantizer of the input.
+    """
     source, *parameters = inputs
     constants = [item for item in parameters if isinstance(item, Constant)]
     if len(constants) != len(parameters):
