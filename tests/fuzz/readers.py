@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import resource
 import shutil
 import time
 import warnings
@@ -278,17 +277,15 @@ class UnfitError(Exception):
     """A reader took too long or too much, or raised what is no BnnError."""
 
 
-_base = 0
-
-
 def attempt(reader: Reader, path: Path, size: int) -> bool:
     """Whether ``reader`` takes the file.
 
     Raises:
         UnfitError: it does worse than to refuse it.
     """
-    global _base  # the memory of this process before its first input
-    _base = _base or _now()
+    # Of this input alone: a fuzzer's own changes of files, and its corpus, take memory too.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is now's memory
+    before = _peak()
     start = time.thread_time()  # of all processor's clocks the one that costs nothing to read
     taken = True
     try:
@@ -304,16 +301,16 @@ def attempt(reader: Reader, path: Path, size: int) -> bool:
     seconds = time.thread_time() - start
     if seconds > MAX_SECONDS:
         raise UnfitError(f"took {seconds:.1f} s")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if peak - _base > MAX_BYTES + size:
-        grown, _base = (peak - _base) >> 20, peak  # the next one is measured from here
-        raise UnfitError(f"took {grown} MiB")
+    grown = _peak() - before
+    if grown > MAX_BYTES + size:
+        raise UnfitError(f"took {grown >> 20} MiB")
     return taken
 
 
-def _now() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
+def _peak() -> int:
+    """Return the largest memory of this process since its peak was reset, in bytes."""
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(text.split("VmHWM:")[1].split()[0]) << 10
 
 
 def kept(name: str) -> list[Path]:
