@@ -22,6 +22,7 @@ from bnn.plan.cost import Cost
 from bnn.plan.events import Timing
 from bnn.plan.fifos import sized
 from bnn.plan.search import Budget, Found, Search, none_so_fast
+from bnn.plan.untrained import program_of
 from bnn.program.program import Program
 
 #: Default share of a part's LUTs that a plan may use: fuller designs often cannot be routed.
@@ -193,7 +194,8 @@ def plan(
     """Return the cheapest plan with at least ``fps`` images per second, or the fastest that fits.
 
     Args:
-        model: a model, a program, or what :func:`bnn.load` takes.
+        model: a model, a program, what :func:`bnn.load` takes, or a topology file (``.toml``): then
+            the plan is that of the network once it is trained.
         fps: required images per second; None for the fastest plan that fits.
         on: the part or board, or the name of one.
         clock_mhz: clock in MHz; None for the clock of the board, or of the original on the part.
@@ -280,9 +282,7 @@ def _program(model: Model | Program | str) -> Program:
         return model
     if isinstance(model, Model):
         return model.program
-    from bnn.library import load
-
-    return load(model).program
+    return program_of(model)
 
 
 def _unmet(
