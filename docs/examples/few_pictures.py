@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What 200 pictures give, from docs/results/few-pictures.json: docs/tutorial.md shows it."""
+
+import json
+from pathlib import Path
+
+STARTS = {"bundled": "--init cnv-w1a1", "random": "without --init"}
+
+results = Path(__file__).parents[1] / "results" / "few-pictures.json"
+measured = json.loads(results.read_text(encoding="utf-8"))
+print(f"{'cnv-w1a1, 200 pictures':31} {'start':16} {'right':>7} {'epochs':>7} {'CPU time':>9}")
+for row in measured["rows"]:
+    for key, start in STARTS.items():
+        if key in row:
+            one = row[key]
+            share = f"{100 * one['accuracy']:.1f} %"
+            print(f"{row['task']:31} {start:16} {share:>7} {one['epochs']:7} {one['cpu_s']:7} s")
+print(f"(commit {measured['commit']}, {measured['machine']}: {measured['command']})")
