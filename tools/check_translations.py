@@ -8,7 +8,8 @@
 :data:`PAGES` declares which pages are translated. The paragraphs of each are extracted from the
 English page, as the site does it, into a temporary folder, and compared with
 ``docs/locale/ja/LC_MESSAGES/PAGE.po``. Exits with 1 if a paragraph has no translation, one of an
-older English text, or one that lacks a link or a piece of code. Needs the extra ``docs``.
+older English text, or one that lacks a link or a piece of code; or if a Japanese text breaks a rule
+of ``japanese_spelling.py``. Needs the extra ``docs``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from japanese_spelling import misspelt
 
 ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "docs" / "locale"
@@ -95,6 +99,16 @@ def _reason(text: str, found: Paragraph | None) -> str:
     return ""
 
 
+def _misspelt_pages() -> Iterator[str]:
+    for path in sorted((LOCALE / "ja" / "LC_MESSAGES").glob("*.po")):
+        where = f"docs/locale/ja/LC_MESSAGES/{path.name}"
+        for paragraph in read(path).values():
+            yield from misspelt(where, paragraph.translation)
+    readme = ROOT / "README.ja.md"
+    for number, line in enumerate(readme.read_text(encoding="utf-8").splitlines(), 1):
+        yield from misspelt(f"README.ja.md:{number}", line)
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -162,11 +176,13 @@ def main() -> int:
         extract(folder)
         if wants_update:
             update(folder)
-        wrong, count = [], 0
+        wrong: list[str] = []
+        count = 0
         for page in PAGES:
             english = read(folder / f"{page}.pot")
             count += len(english)
             wrong += faults(page, english, read(LOCALE / "ja" / "LC_MESSAGES" / f"{page}.po"))
+    wrong += _misspelt_pages()
     print(f"translated pages: {len(PAGES)}, paragraphs: {count}")
     for line in wrong:
         print(line, file=sys.stderr)
