@@ -8,8 +8,10 @@
 :data:`PAGES` declares which pages are translated. The paragraphs of each are extracted from the
 English page, as the site does it, into a temporary folder, and compared with
 ``docs/locale/ja/LC_MESSAGES/PAGE.po``. Exits with 1 if a paragraph has no translation, one of an
-older English text, or one that lacks a link or a piece of code; or if a Japanese text breaks a rule
-of ``japanese_spelling.py``. Needs the extra ``docs``.
+older English text, or one that lacks a link or a piece of code; if a comment in its code has no
+Japanese (``japanese_comments.py``); or if a Japanese text breaks a rule of
+``japanese_spelling.py``.
+Needs the extra ``docs``.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+import japanese_comments
 from japanese_spelling import misspelt
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +54,7 @@ PAGES = (
     "architecture",
     "lowering",
     "original-files",
+    "lines",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
@@ -104,6 +108,8 @@ def _misspelt_pages() -> Iterator[str]:
         where = f"docs/locale/ja/LC_MESSAGES/{path.name}"
         for paragraph in read(path).values():
             yield from misspelt(where, paragraph.translation)
+    for comment in japanese_comments.load().values():
+        yield from misspelt(japanese_comments.PATH.name, comment)
     readme = ROOT / "README.ja.md"
     for number, line in enumerate(readme.read_text(encoding="utf-8").splitlines(), 1):
         yield from misspelt(f"README.ja.md:{number}", line)
@@ -182,7 +188,7 @@ def main() -> int:
             english = read(folder / f"{page}.pot")
             count += len(english)
             wrong += faults(page, english, read(LOCALE / "ja" / "LC_MESSAGES" / f"{page}.po"))
-    wrong += _misspelt_pages()
+    wrong += [*japanese_comments.faults(PAGES, japanese_comments.load()), *_misspelt_pages()]
     print(f"translated pages: {len(PAGES)}, paragraphs: {count}")
     for line in wrong:
         print(line, file=sys.stderr)
