@@ -76,7 +76,6 @@ html_sidebars = {
 JAPANESE_TITLES = {
     "api": "Python インターフェース",
     "benchmarks": "ベンチマーク",
-    "commands": "コマンド",
     "extending": "拡張の手順",
     "reliability": "信頼性",
     "specification": "BNN-PYNQ の仕様",
@@ -89,13 +88,14 @@ NOT_TRANSLATED = "このページはまだ日本語になっていません。�
 
 
 class _NotRun(Directive):
-    """The place of a command that is not run: nothing."""
+    """The place of a command that is not run: the command without its output."""
 
     has_content, required_arguments, final_argument_whitespace = True, 1, True
     option_spec = {"cwd": str}  # noqa: RUF012 (docutils reads the class's own dictionary)
 
     def run(self):
-        return []
+        command = f"$ {self.arguments[0]}"
+        return [nodes.literal_block(command, command, language="text")]
 
 
 def _say_if_english(app, pagename, _template, context, doctree):

@@ -55,6 +55,7 @@ PAGES = (
     "lowering",
     "original-files",
     "lines",
+    "commands",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
