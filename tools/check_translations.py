@@ -33,6 +33,9 @@ from japanese_spelling import misspelt
 
 ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "docs" / "locale"
+#: Japanese that is in no catalogue: the page of ``bnn web``, and the cells of the notebooks.
+_OTHERS = tuple(ROOT / "src/bnn/web/site" / name for name in ("index.html", "words/ja.js"))
+_NOTEBOOKS = ROOT / "notebooks" / "source"
 #: The pages that are translated, as files of docs/ without their ending.
 PAGES = (
     "index",
@@ -111,9 +114,9 @@ def _misspelt_pages() -> Iterator[str]:
             yield from misspelt(where, paragraph.translation)
     for comment in japanese_comments.load().values():
         yield from misspelt(japanese_comments.PATH.name, comment)
-    readme = ROOT / "README.ja.md"
-    for number, line in enumerate(readme.read_text(encoding="utf-8").splitlines(), 1):
-        yield from misspelt(f"README.ja.md:{number}", line)
+    for path in (ROOT / "README.ja.md", *_OTHERS, *sorted(_NOTEBOOKS.glob("*.py"))):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            yield from misspelt(f"{path.relative_to(ROOT)}:{number}", line)
 
 
 def _short(text: str) -> str:
