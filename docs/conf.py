@@ -75,7 +75,6 @@ html_sidebars = {
 #: Titles of pages that are not translated, in the Japanese menu.
 JAPANESE_TITLES = {
     "api": "Python インターフェース",
-    "benchmarks": "ベンチマーク",
     "extending": "拡張の手順",
     "reliability": "信頼性",
     "specification": "BNN-PYNQ の仕様",

@@ -59,9 +59,12 @@ PAGES = (
     "original-files",
     "lines",
     "commands",
+    "benchmarks",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
+#: A name of a network or an engine (ort-int8, lfc-w1a1), alone or after "bnn".
+_NAME = re.compile(r"(?:\bbnn )?\b[a-z]+-[a-z]*\d[a-z0-9]*\b")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 #: A translation that begins so is read as a list, a heading or a quotation, and the site drops it.
 _MARK = re.compile(r"\d+[.)]\s|[-+*]\s|#+\s|>")
@@ -95,8 +98,8 @@ def faults(
 
 def _reason(text: str, found: Paragraph | None) -> str:
     if found is None or not found.translation:
-        words = re.search("[^\\W\\d_]", _CODE.sub("", text))
-        return "not translated" if words else ""  # code and numbers are the same in all languages
+        words = re.search("[^\\W\\d_]", _NAME.sub("", _CODE.sub("", text)))
+        return "not translated" if words else ""  # code, names and numbers are the same everywhere
     if found.fuzzy:
         return "fuzzy, the English text has changed"
     if _MARK.match(found.translation):

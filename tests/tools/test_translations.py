@@ -48,7 +48,9 @@ def test_a_number_at_the_beginning_has_a_backslash() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["8 359", "105 %", "`js/check.js`, `js/tensors.js`"])
+@pytest.mark.parametrize(
+    "text", ["8 359", "105 %", "`js/check.js`, `js/tensors.js`", "bnn lfc-w1a1", "ort-int8"]
+)
 def test_code_and_numbers_need_no_translation(text: str) -> None:
     assert list(check.faults("web", {text: P(line=3)}, {})) == []
 
