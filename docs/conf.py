@@ -9,11 +9,13 @@ import os
 import sys
 from importlib.metadata import version as installed
 
+from docutils import nodes
 from docutils.parsers.rst import Directive
 
 for folder in (".", "../tools"):
     sys.path.insert(0, os.path.abspath(folder))  # noqa: PTH100 (the current folder is Sphinx' choice)
 
+import japanese_comments  # noqa: E402
 from check_translations import PAGES  # noqa: E402
 from japanese_search import SearchByPairs  # noqa: E402
 
@@ -70,17 +72,29 @@ html_sidebars = {
 }
 
 
+#: Titles of pages that are not translated, in the Japanese menu.
+JAPANESE_TITLES = {
+    "api": "Python インターフェース",
+    "extending": "拡張の手順",
+    "reliability": "信頼性",
+    "specification": "BNN-PYNQ の仕様",
+    "split": "ネットワークの分割",
+    "test-strength": "テストの検出力",
+    "vocabulary": "用語の一覧",
+}
+ENGLISH = "（英語）"  # noqa: RUF001 (a Japanese bracket)
 NOT_TRANSLATED = "このページはまだ日本語になっていません。英語のまま表示しています。"
 
 
 class _NotRun(Directive):
-    """The place of a command that is not run: nothing."""
+    """The place of a command that is not run: the command without its output."""
 
     has_content, required_arguments, final_argument_whitespace = True, 1, True
     option_spec = {"cwd": str}  # noqa: RUF012 (docutils reads the class's own dictionary)
 
     def run(self):
-        return []
+        command = f"$ {self.arguments[0]}"
+        return [nodes.literal_block(command, command, language="text")]
 
 
 def _say_if_english(app, pagename, _template, context, doctree):
@@ -89,9 +103,39 @@ def _say_if_english(app, pagename, _template, context, doctree):
         context["body"] = f'<p class="untranslated" lang="ja">{NOT_TRANSLATED}</p>{context["body"]}'
 
 
+def _name_english_pages(app, env):
+    """The Japanese menu has a Japanese title for each page, and says which are in English."""
+    if app.config.language != "ja":
+        return
+    for page in env.found_docs - set(PAGES):
+        title = JAPANESE_TITLES.get(page, env.titles[page].astext()) + ENGLISH
+        env.titles[page] = nodes.title(title, title)
+        for link in list(env.tocs[page].findall(nodes.reference))[:1]:
+            link.children = []
+            link += nodes.Text(title)
+
+
+def _for_japanese(app, doctree, _docname):
+    """Comments in code in Japanese; links to pages in English say so."""
+    if app.config.language != "ja":
+        return
+    japanese = japanese_comments.load()
+    for block in doctree.findall(nodes.literal_block):
+        if block.get("language") in japanese_comments.LANGUAGES:
+            block.rawsource = japanese_comments.translate(block.astext(), japanese)
+            block.children = []
+            block += nodes.Text(block.rawsource)
+    for link in doctree.findall(nodes.reference):
+        page = link.get("refuri", "").partition("#")[0].removesuffix(".html")
+        if link.get("internal") and page in app.env.found_docs - set(PAGES):
+            link += nodes.Text(ENGLISH)
+
+
 def setup(app):
     """Called by Sphinx."""
     app.add_search_language(SearchByPairs)
     app.connect("html-page-context", _say_if_english)
+    app.connect("env-check-consistency", _name_english_pages)
+    app.connect("doctree-resolved", _for_japanese)
     if not RUNS_COMMANDS:
         app.add_directive("command-output", _NotRun)

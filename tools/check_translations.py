@@ -8,7 +8,10 @@
 :data:`PAGES` declares which pages are translated. The paragraphs of each are extracted from the
 English page, as the site does it, into a temporary folder, and compared with
 ``docs/locale/ja/LC_MESSAGES/PAGE.po``. Exits with 1 if a paragraph has no translation, one of an
-older English text, or one that lacks a link or a piece of code. Needs the extra ``docs``.
+older English text, or one that lacks a link or a piece of code; if a comment in its code has no
+Japanese (``japanese_comments.py``); or if a Japanese text breaks a rule of
+``japanese_spelling.py``.
+Needs the extra ``docs``.
 """
 
 from __future__ import annotations
@@ -24,8 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+import japanese_comments
+from japanese_spelling import misspelt
+
 ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "docs" / "locale"
+#: Japanese that is in no catalogue: the page of ``bnn web``, and the cells of the notebooks.
+_OTHERS = tuple(ROOT / "src/bnn/web/site" / name for name in ("index.html", "words/ja.js"))
+_NOTEBOOKS = ROOT / "notebooks" / "source"
 #: The pages that are translated, as files of docs/ without their ending.
 PAGES = (
     "index",
@@ -47,9 +57,14 @@ PAGES = (
     "architecture",
     "lowering",
     "original-files",
+    "lines",
+    "commands",
+    "benchmarks",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
+#: A name of a network or an engine (ort-int8, lfc-w1a1), alone or after "bnn".
+_NAME = re.compile(r"(?:\bbnn )?\b[a-z]+-[a-z]*\d[a-z0-9]*\b")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 #: A translation that begins so is read as a list, a heading or a quotation, and the site drops it.
 _MARK = re.compile(r"\d+[.)]\s|[-+*]\s|#+\s|>")
@@ -83,8 +98,8 @@ def faults(
 
 def _reason(text: str, found: Paragraph | None) -> str:
     if found is None or not found.translation:
-        words = re.search("[^\\W\\d_]", _CODE.sub("", text))
-        return "not translated" if words else ""  # code and numbers are the same in all languages
+        words = re.search("[^\\W\\d_]", _NAME.sub("", _CODE.sub("", text)))
+        return "not translated" if words else ""  # code, names and numbers are the same everywhere
     if found.fuzzy:
         return "fuzzy, the English text has changed"
     if _MARK.match(found.translation):
@@ -93,6 +108,18 @@ def _reason(text: str, found: Paragraph | None) -> str:
         if set(pattern.findall(text)) != set(pattern.findall(found.translation)):
             return f"the translation has other {what} than the English text"
     return ""
+
+
+def _misspelt_pages() -> Iterator[str]:
+    for path in sorted((LOCALE / "ja" / "LC_MESSAGES").glob("*.po")):
+        where = f"docs/locale/ja/LC_MESSAGES/{path.name}"
+        for paragraph in read(path).values():
+            yield from misspelt(where, paragraph.translation)
+    for comment in japanese_comments.load().values():
+        yield from misspelt(japanese_comments.PATH.name, comment)
+    for path in (ROOT / "README.ja.md", *_OTHERS, *sorted(_NOTEBOOKS.glob("*.py"))):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            yield from misspelt(f"{path.relative_to(ROOT)}:{number}", line)
 
 
 def _short(text: str) -> str:
@@ -162,11 +189,13 @@ def main() -> int:
         extract(folder)
         if wants_update:
             update(folder)
-        wrong, count = [], 0
+        wrong: list[str] = []
+        count = 0
         for page in PAGES:
             english = read(folder / f"{page}.pot")
             count += len(english)
             wrong += faults(page, english, read(LOCALE / "ja" / "LC_MESSAGES" / f"{page}.po"))
+    wrong += [*japanese_comments.faults(PAGES, japanese_comments.load()), *_misspelt_pages()]
     print(f"translated pages: {len(PAGES)}, paragraphs: {count}")
     for line in wrong:
         print(line, file=sys.stderr)

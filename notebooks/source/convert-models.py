@@ -151,7 +151,7 @@ for title, model in models.items():
 #
 # A converted model is a `.bnn` file like all others: `bnn classify`, `bnn plan`, `bnn serve`. `export` goes the other way, here to QONNX.
 # %% [ja]
-# ## 保存する、計画する、ほかの形式に書き出す
+# ## 保存する、見積もる、ほかの形式に書き出す
 #
 # 変換したモデルは、ほかのモデルと同じ `.bnn` ファイルになり、`bnn classify`、`bnn plan`、`bnn serve` で使えます。`export` は逆向きの変換です。
 # ここでは QONNX に書き出します。
@@ -169,9 +169,9 @@ print(f"fits the XC7Z020 at {found.fps:,.0f} pictures per second, {found.cost.lu
 #
 # What a reader does not understand, it refuses by name; nothing is guessed. Here the file is cut off.
 # %% [ja]
-# ## 拒否されるもの
+# ## 変換できないもの
 #
-# 理解できないものは、名前を示して拒否します。推測はしません。ここでは途中で切れたファイルを読ませてみます。
+# 理解できないものがあれば、その名前を示してエラーになります。推測はしません。ここでは途中で切れたファイルを読ませてみます。
 # %%
 whole = (FIXTURES / "keras" / "larq-tutorial.h5").read_bytes()
 (work / "cut.h5").write_bytes(whole[: len(whole) // 2])

@@ -28,7 +28,7 @@ from bnn.plan import plan
 # %% [ja]
 # ## 速さと LUT 数
 #
-# 同じネットワークの並列度を上げていきます。チップは PYNQ-Z1 と PYNQ-Z2 の XC7Z020 です。入らない要求は、理由を示して拒否されます。
+# 同じネットワークの並列度を上げていきます。チップは PYNQ-Z1 と PYNQ-Z2 の XC7Z020 です。収まらない条件を指定すると、理由を示すエラーになります。
 # %%
 requests = {
     "lfc-w1a1": (1_000, 10_000, 50_000, 200_000, 400_000),
@@ -103,4 +103,4 @@ plt.show()
 # ## 自分のネットワーク
 #
 # 構成はテキストファイルに書きます（`docs/examples/small.toml`）。`bnn train docs/examples/small.toml --data mnist -o small` で学習し、
-# `plan("small/model.bnn")`、または `bnn plan small/model.bnn --board all` で計画します。
+# `plan("small/model.bnn")`、または `bnn plan small/model.bnn --board all` で見積もります。

@@ -103,7 +103,7 @@ print(topology(*DESIGNS["64-64, A2"]))
 #
 # All plans are for 100,000 pictures per second on the XC7Z020 of a PYNQ-Z1 or -Z2. Accuracy is measured on 500 new pictures.
 # %% [ja]
-# ## 学習して、計画する
+# ## 学習して、見積もる
 #
 # どの計画も、PYNQ-Z1 と PYNQ-Z2 の XC7Z020 で毎秒 100,000 枚を処理する回路です。正解率は、新しい 500 枚の画像で測ります。
 # %%

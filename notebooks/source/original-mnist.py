@@ -28,7 +28,7 @@ work = Path(tempfile.mkdtemp())
 # %% [ja]
 # ## MNIST 形式の画像
 #
-# 元のノートブックは、MNIST の形式である IDX ファイルを読みました。16 バイトのヘッダーの後に、1 画素 1 バイトで画素が並びます。一つ作ってみます。
+# 元のノートブックは、MNIST の形式である IDX ファイルを読みました。16 バイトのヘッダの後に、1 画素 1 バイトで画素が並びます。一つ作ってみます。
 # %%
 digit = np.asarray(Image.open(samples / "3.png"))
 header = np.array([0x803, 1, 28, 28], ">u4").tobytes()

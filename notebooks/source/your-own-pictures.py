@@ -78,7 +78,7 @@ layers = [
 # %% [ja]
 # ## 学習する
 #
-# `bnn train` はフォルダの中身を表示し、学習して、`model.bnn` と証明書を書き出します。この例の 20 エポックは数秒で終わります。
+# `bnn train` はフォルダの中身を表示し、学習して、`model.bnn` と一致証明（certificate）を書き出します。この例の 20 エポックは数秒で終わります。
 # %%
 bnn_command = Path(sys.executable).with_name("bnn")
 command = [bnn_command, "train", work / "shapes.toml", "--data", work / "shapes"]

@@ -53,6 +53,7 @@ def load(source: str | os.PathLike[str]) -> Model:
         if lstm_pynq.is_source(path):
             return lstm_pynq.load(path)
         _refuse_others(path)
+        _refuse_topologies(path)
         return bnn_pynq.load(path)
     for dataset, network, place in parameter_sets():
         if name == f"{dataset}-{network}":
@@ -69,6 +70,14 @@ def load(source: str | os.PathLike[str]) -> Model:
 
 #: First bytes of picture files.
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+
+
+def _refuse_topologies(path: Path) -> None:
+    if path.suffix.lower() == ".toml" and path.is_file():
+        raise UnknownNameError(
+            f"{path}: is a topology, which has no weights yet; bnn train makes a model of it, "
+            "bnn plan estimates whether it fits"
+        )
 
 
 #: First bytes and name endings of other frameworks' files: zip (npz, Keras, PyTorch) and HDF5.

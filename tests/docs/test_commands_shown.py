@@ -24,6 +24,9 @@ RUN = {"models", "info", "classify", "plan"}
 #: Of ``bnn COMMAND --help``, and of a message.
 NO_COMMANDS = {("COMMAND",), ("needs",)}
 
+#: Of files that a command reads.
+ENDINGS = (".png", ".bnn", ".jpg", ".toml")
+
 _BLOCK = re.compile(r"^```(?:sh|bash|console|shell)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SHOWN = re.compile(r"^```\{command-output\} (bnn .*)$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
@@ -117,7 +120,7 @@ def test_a_command_that_does_not_exist_is_found(refusal: Callable[[Shown], str])
 
 def can_run(shown: Shown) -> bool:
     """Whether all that it reads is here, and it neither compiles a simulator nor writes."""
-    files = [word for word in shown.words if "/" in word or word.endswith((".png", ".bnn", ".jpg"))]
+    files = [word for word in shown.words if "/" in word or word.endswith(ENDINGS)]
     there = all("*" in word or (ROOT / word).exists() for word in files)
     wrote = {"-o", "--output", "--runtime", "-r", "--cache", "--board-file"} & set(shown.words)
     model = any(word.startswith(("lfc-", "cnv-")) for word in shown.words)

@@ -43,7 +43,8 @@ def test_the_blocks_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert examples
     for example in examples:
         example.evaluate()
-    assert document.namespace["clf"].classify(document.namespace["images"]).tolist() == [3]
+    if "clf = " in SHOWN[name].read_text():
+        assert document.namespace["clf"].classify(document.namespace["images"]).tolist() == [3]
 
 
 @pytest.mark.parametrize("name", NOT_RUN)

@@ -8,6 +8,7 @@ import pytest
 from support.scripts_loaded import load
 
 check = load("tools", "check_translations.py")
+spelling = load("tools", "japanese_spelling.py")
 P = check.Paragraph
 ENGLISH = {"See `bnn plan` in [Planning](planning.md).": P(line=7)}
 (TEXT,) = ENGLISH
@@ -47,7 +48,9 @@ def test_a_number_at_the_beginning_has_a_backslash() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["8 359", "105 %", "`js/check.js`, `js/tensors.js`"])
+@pytest.mark.parametrize(
+    "text", ["8 359", "105 %", "`js/check.js`, `js/tensors.js`", "bnn lfc-w1a1", "ort-int8"]
+)
 def test_code_and_numbers_need_no_translation(text: str) -> None:
     assert list(check.faults("web", {text: P(line=3)}, {})) == []
 
@@ -74,3 +77,36 @@ def test_no_catalogue_is_of_a_page_that_is_not_declared() -> None:
     """Else its paragraphs would be checked by nobody."""
     found = {path.stem for path in (check.LOCALE / "ja" / "LC_MESSAGES").glob("*.po")}
     assert found - {"sphinx"} == set(check.PAGES)  # sphinx: words of the theme
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("ドライバーが示します。", "ドライバー"),
+        ("ブロックRAM を使います。", "ブロックRAM"),
+        ("名前を示して拒否します。", "拒否"),
+        ("2 台の機械で行います。", "機械"),
+        ("乱数の種を変えます。", "乱数の種"),
+        ("三つの種の平均です。", "三つの種"),
+        ("画素に余白の重みが掛かる", "余白の重み"),
+        ("学習の証明書ができます。", "証明書"),
+        ("詳しくは [hardware.md](hardware.md) をご覧ください。", "[hardware.md]"),
+    ],
+)
+def test_a_word_that_is_not_used_is_named_with_the_right_one(text: str, word: str) -> None:
+    (fault,) = spelling.misspelt("x.po", text)
+    assert fault.startswith(f"x.po: {word!r}: write ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ドライバ、サーバ、エラー、カラー、コピー",
+        "機械学習の 22 種類の一致証明",
+        "1 ビットの記憶素子",
+        "`拒否` と `[hardware.md]` はコードです。",
+        "ユーザーズガイド",
+    ],
+)
+def test_right_words_have_no_fault(text: str) -> None:
+    assert list(spelling.misspelt("x.po", text)) == []

@@ -181,6 +181,22 @@ def test_training_on_from_a_deployed_model(done, settings, tmp_path):
     assert "--init model.bnn" in (tmp_path / "run" / "card.md").read_text()
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_model_of_other_classes_gives_all_but_its_last_layer(
+    done, settings, pictures, tmp_path, renamed
+):
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    for folder in [one for one in data.rglob("*") if one.is_dir() and list(one.glob("*.png"))]:
+        folder.rename(folder.with_name(("x" if renamed else "") + folder.name))
+    said = []
+    start = Settings.make(
+        settings.network, str(data), epochs=1, batch=16, init=done[0] / "model.bnn", rate=1e-3
+    )
+    train(start, tmp_path / "run", replace(QUIET, say=said.append), resume=False)
+    assert any("has other classes; the last layer" in line for line in said) == renamed
+
+
 def test_with_nothing_held_out_the_last_epoch_is_deployed(settings, tmp_path, monkeypatch):
     seen = []
     counted = Task.training_step

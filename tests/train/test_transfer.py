@@ -69,6 +69,28 @@ def test_other_classes_leave_the_last_layer():
     assert torch.equal(parts(target)[0][1], parts(source)[0][1])
 
 
+def test_as_many_other_classes_leave_the_last_layer_and_its_norm():
+    source, target = (headed_stack() for _ in range(2))
+    for norm in parts(source)[1]:
+        norm.beta.data.normal_()
+    last, beta = parts(target)[0][2].clone(), parts(target)[1][2].beta.clone()
+    assert transfer(source, target, HERE, same_classes=False) == 2
+    (olds, before), (news, after) = parts(source), parts(target)
+    assert torch.equal(news[2], last)
+    assert torch.equal(after[2].beta, beta)
+    assert not torch.equal(after[2].beta, before[2].beta)
+    assert all(torch.equal(old, new) for old, new in zip(olds[:2], news[:2], strict=True))
+    assert all(torch.equal(before[n].beta, after[n].beta) for n in range(2))
+
+
+def headed_stack():
+    layers = (
+        *(Conv(6), Norm(), Act(BIPOLAR), Dense(12), Norm(), Act(BIPOLAR)),
+        *(Dense(5), Norm(scalar=True)),
+    )
+    return Stack(Topology("headed", (8, 9, 1), layers, "sign"))
+
+
 def test_a_network_without_a_layer_in_common_is_refused():
     dense = Stack(Topology("dense", (8, 9, 1), (Dense(4),), "sign"))
     with pytest.raises(TrainError, match="run: no layer of dense fits small"):

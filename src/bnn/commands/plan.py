@@ -25,7 +25,12 @@ Fill = Annotated[float, typer.Option("--fill", help="Per cent of the LUTs that m
 
 def plan(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Bundled name, .bnn file, or original folder.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Bundled name, .bnn file, original folder, or a .toml topology file "
+            "(not trained yet: random weights).",
+        ),
     ],
     fps: Fps = None,
     most: Most = False,
@@ -71,6 +76,8 @@ def plan(
     Example: [bold]bnn plan cnv-w1a1 --fps 12000 -o folding.json[/bold]
 
     On which board: [bold]bnn plan lfc-w1a1 --board all[/bold]
+
+    Before training: [bold]bnn plan mine.toml --board pynq-z2[/bold]
     """
     from bnn.plan.planner import plan as make
 
@@ -103,8 +110,14 @@ def plan(
     from bnn.system.terminal import print_whole
 
     goal = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
-    print_whole(plan_table(found, f"{model}, {goal}"))
+    print_whole(plan_table(found, f"{_named(model)}, {goal}"))
     next_step("plan", model, "--pareto", "plans.html", why="speed against size, as a page")
+
+
+def _named(model: str) -> str:
+    from bnn.plan.untrained import is_topology
+
+    return f"{model} (not trained: random weights)" if is_topology(model) else model
 
 
 def _target(part: str | None, board: str | None) -> str:
@@ -135,17 +148,17 @@ def print_boards(
     json: bool,
 ) -> None:
     """Print a plan for every board, one row each, or JSON."""
-    import bnn
     from bnn.commands.plan_boards import boards_table, of_boards
+    from bnn.plan.untrained import program_of
     from bnn.system.terminal import print_whole
 
-    program = bnn.load(model).program
+    program = program_of(model)
     rows = of_boards(program, fps=fps, clock_mhz=clock, loadable=loadable, probes=probes, fill=fill)
     if json:
         typer.echo(json_text.dumps([each.as_json() for each in rows]))
         return
     goal = "as fast as fits" if fps is None else f"at least {fps:,.0f} images/s"
-    print_whole(boards_table(rows, f"{model}, {goal}"))
+    print_whole(boards_table(rows, f"{_named(model)}, {goal}"))
 
 
 def draw_pareto(
@@ -160,17 +173,16 @@ def draw_pareto(
     """Write the Pareto picture of ``models`` to ``path``; print a summary, or JSON."""
     from dataclasses import asdict
 
-    import bnn
     from bnn.hw.boards import find, planned_only
     from bnn.plan.pareto import curve
     from bnn.plan.picture import write
+    from bnn.plan.untrained import program_of
 
     target, board = find(part)
     standard = target.clock_mhz if board is None else board.clock_mhz
     mhz = standard if clock is None else clock
     curves = [
-        curve(name, bnn.load(name).program, target, mhz, loadable=loadable, fill=fill)
-        for name in models
+        curve(name, program_of(name), target, mhz, loadable=loadable, fill=fill) for name in models
     ]
     write(path, curves, target, mhz)
     if json:

@@ -23,6 +23,7 @@ from bnn.plan.events import Timing
 from bnn.plan.fifos import sized
 from bnn.plan.fit import largest_memory
 from bnn.plan.search import Budget, Found, Search, none_so_fast
+from bnn.plan.untrained import program_of
 from bnn.program.program import Program
 
 #: Default share of a part's LUTs that a plan may use: fuller designs often cannot be routed.
@@ -210,10 +211,11 @@ def plan(
     Without ``fps``, return the fastest plan that fits the part.
 
     Args:
-        model: a model, a program, or what :func:`bnn.load` takes.
+        model: a model, a program, what :func:`bnn.load` takes, or a topology file (``.toml``): then
+            the plan is that of the network once it is trained.
         fps: required images per second; None: as many as possible.
         on: the part or board, or its name, see :func:`bnn.hw.boards.find`.
-        clock_mhz: clock in MHz, above 0, at most 1000; None: the clock in the file of the board or
+        clock_mhz: clock in MHz, 1 to 1000; None: the clock in the file of the board or
             part.
         loadable: True: parameters are written at run time; False: they are constants, which need
             fewer cells.
@@ -303,9 +305,7 @@ def _program(model: Model | Program | str) -> Program:
         return model
     if isinstance(model, Model):
         return model.program
-    from bnn.library import load
-
-    return load(model).program
+    return program_of(model)
 
 
 def _unmet(

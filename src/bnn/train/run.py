@@ -260,7 +260,7 @@ def _learn(
     parts = _parts(settings, topology, given, watch)
     _check_training(parts)
     keep_report(folder, parts.report, began=last is not None)
-    teachers = _learn_from(settings, stack, parts, started=last is not None)
+    teachers = _learn_from(settings, stack, parts, options.say, started=last is not None)
     recipe = replace(settings.recipe, batch=batch_for(settings.recipe.batch, len(parts.training)))
     precision = precision_of(stack, options.precision)
     options = replace(options, precision=precision)
@@ -336,7 +336,7 @@ def _parts(
 
 
 def _learn_from(
-    settings: Settings, stack: Stack, parts: Parts, *, started: bool
+    settings: Settings, stack: Stack, parts: Parts, say: Callable[[str], None], *, started: bool
 ) -> Teachers | None:
     """Return the teachers that the settings name, or None.
 
@@ -344,7 +344,11 @@ def _learn_from(
     are copied into ``stack`` before.
     """
     if settings.init is not None and not started:
-        transfer(_start(settings.init, stack.topology, parts), stack, Path(settings.init))
+        start = _start(settings.init, stack.topology, parts)
+        same = _same_classes(settings.init, parts)
+        transfer(start, stack, Path(settings.init), same_classes=same)
+        if not same:
+            say(f"{settings.init}: has other classes; the last layer starts from random weights")
     teachers = [_teacher(one) for one in settings.teachers]
     for teacher, name in zip(teachers, settings.teachers, strict=True):
         teacher.check(stack.topology, name)
@@ -369,6 +373,18 @@ def _start(source: str, wanted: Topology, parts: Parts) -> Stack:
         return trained(Path(source))
     pictures = parts.training.pictures[:MEASURED_PICTURES]
     return adopt(load(source).program, wanted, pictures, source)
+
+
+def _same_classes(source: str, parts: Parts) -> bool:
+    """Return whether a run or model has the classes of the data, in their order.
+
+    A run that has no model yet has no names of classes: their number decides then.
+    """
+    model = Path(source) / MODEL if _is_run(source) else Path(source)
+    if _is_run(source) and not model.exists():
+        return True
+    known, wanted = load(str(model)).classes, parts.classes
+    return [one.casefold() for one in known] == [one.casefold() for one in wanted]
 
 
 def _teacher(source: str) -> Teacher:

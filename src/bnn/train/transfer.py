@@ -22,7 +22,7 @@ from bnn.train.stack import Stack
 MEAN_MAGNITUDE, BIPOLAR_MEAN_MAGNITUDE = 0.7, 0.25
 
 
-def transfer(source: Stack, target: Stack, path: Path) -> int:
+def transfer(source: Stack, target: Stack, path: Path, *, same_classes: bool = True) -> int:
     """Copy the values of ``source`` into ``target``, for the layers that have the same shape.
 
     Layers are compared in order; their precisions may differ. If the numbers of classes differ,
@@ -33,6 +33,8 @@ def transfer(source: Stack, target: Stack, path: Path) -> int:
     Args:
         source, target: networks; ``target`` is changed.
         path: path of the source, for the error message.
+        same_classes: whether the classes of both are the same, in the same order; else the last
+            layer and the batch norm after it are not copied.
 
     Returns:
         The number of layers with weights that were copied.
@@ -41,7 +43,10 @@ def transfer(source: Stack, target: Stack, path: Path) -> int:
         TrainError: no layer fits.
     """
     copied = 0
+    last = list(_weighted(target))[-1]
     for old, new in zip(_weighted(source), _weighted(target), strict=False):
+        if new is last and not same_classes:
+            break
         if old.weight.shape == new.weight.shape:
             new.weight.data.copy_(_rescaled(old.weight.data, old.precision, new.precision))
             copied += 1
@@ -49,6 +54,8 @@ def transfer(source: Stack, target: Stack, path: Path) -> int:
         raise TrainError(f"{path}: no layer of {source.topology.name} fits {target.topology.name}")
     same = source.topology.layers == target.topology.layers
     for (norm, high), (later, wanted) in zip(_norms(source), _norms(target), strict=False):
+        if later in list(target.head) and not same_classes:
+            break
         if norm.gamma.shape == later.gamma.shape:
             later.gamma.data.copy_(norm.gamma.data * (wanted / high))
             later.beta.data.copy_(norm.beta.data * (wanted / high))

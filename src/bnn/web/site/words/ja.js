@@ -2,7 +2,7 @@
 // Every text of the page in Japanese. {name} is replaced.
 export default {
   skip: "結果へ移動",
-  lead: "ビットのニューラルネットワークです。このページの中で動きます。サーバーもアカウントも不要です。",
+  lead: "ビットのニューラルネットワークです。このページの中で動きます。サーバもアカウントも不要です。",
   language: "言語",
   "source.title": "画像",
   "source.draw": "描く",
@@ -108,7 +108,7 @@ export default {
   "bits.compare": "{sum} は {levels} 個のしきい値（{values}）のうち {count} 個に達し、値は {value} になります。",
   "about.equal": "スコアは bnn-pynq の他のすべてのランタイムと同じ整数です。テストセット全体で比較しています。",
   "about.private": "画像もモデルもブラウザの外に出ません。他のサイトからは何も読み込みません。",
-  "about.machine": "bnn web --runtime {runtime} で表示しています。前処理した画像は、このマシン自身のサーバーにも送られますが、その外には出ません。",
+  "about.machine": "bnn web --runtime {runtime} で表示しています。前処理した画像は、このマシン自身のサーバにも送られますが、その外には出ません。",
   "about.decoding":
     "前処理は、ブラウザが復号した画素に対して、モデルファイルのとおりにバイト単位で正確に行います。JPEG、16ビット画像、半透明の画像では、復号の結果が Python と数レベル異なることがあります。影の中、黒板、机の上の数字はこのページでは読みません。bnn classify なら読めます。",
   "about.core": "コア：{kernel}。",
