@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layers on the host between simulated circuits: equal scores, and a ledger of every crossing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import bnn
+from bnn.errors import BuildError
+from bnn.hw.design import build
+from bnn.hw.folding import Folding, restricted
+from bnn.plan.events import simulate
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot, Rescale
+from bnn.program.precision import INT, TERNARY
+from bnn.program.program import Program
+from bnn.run import prepare
+from bnn.run.split import SplitRuntime, prepare_split
+from bnn.run.stages import as_host_layers
+from hw.examples import RESIDUAL_FOLDING, TFC_FOLDING, residual, tfc
+from support.programs import batches
+
+pytestmark = pytest.mark.usefixtures("simulator")
+
+
+def simulated(program: Program, folding: Folding, *names: str, **options: Any) -> SplitRuntime:
+    host = as_host_layers(list(names))
+    return prepare_split("sim", program, host, folding=folding, quick=True, **options)
+
+
+def check(runtime: SplitRuntime, count: int) -> dict[str, Any]:
+    """Compare scores with the reference, and every part's cycles with the event model."""
+    inputs = batches(runtime.program, count, seed=3)
+    outputs = runtime.run(inputs)
+    wanted = prepare("reference", runtime.program).run(inputs)
+    np.testing.assert_array_equal(outputs.scores, wanted.scores)
+    for stage, each in zip(runtime.stages, runtime.runtimes, strict=True):
+        if stage.is_host:
+            continue
+        design = each.accelerated.design  # type: ignore[attr-defined]
+        report = each.driver.last_report  # type: ignore[attr-defined]
+        timing = simulate(design, count)
+        assert report.latency == timing.latency
+        assert report.interval == timing.mean_interval
+        assert report.cycles - timing.finished[-1] == END
+    return outputs.details
+
+
+#: Cycles from the last result word to "done": the memory's answer and the registers.
+END = 23
+
+
+@pytest.mark.parametrize("name", ["fc0", "fc1", "fc2", "scores"])
+def test_each_layer_of_a_dense_network(name: str) -> None:
+    runtime = simulated(tfc(), TFC_FOLDING, name)
+    details = check(runtime, 5)
+    assert sum(each["cycles"] for each in details["parts"]) == details["cycles"]
+
+
+@pytest.mark.parametrize("names", [("d0",), ("d1", "sum"), ("p1",), ("d2",)])
+def test_layers_of_a_residual_network(names: tuple[str, ...]) -> None:
+    check(simulated(residual(), RESIDUAL_FOLDING, *names), 3)
+
+
+def test_the_ledger_of_a_run() -> None:
+    runtime = simulated(tfc(), TFC_FOLDING, "fc1")
+    details = check(runtime, 5)
+    crossings = details["crossings"]
+    assert [(each["edge"], each["to"], each["bytes"]) for each in crossings] == [
+        ("input", "accelerator", 5 * 13 * 8),
+        ("fc0_act", "host", 5 * 8),
+        ("fc1_act", "accelerator", 5 * 8),
+        ("scores", "host", 5 * 2 * 8),
+    ]
+    first, last = details["parts"][0], details["parts"][2]
+    assert [each["cycles"] for each in crossings] == [0, first["cycles"], 0, last["cycles"]]
+    host = details["parts"][1]
+    assert crossings[2]["host_seconds"] >= host["seconds"] > 0
+    assert crossings[2]["waited_seconds"] == crossings[2]["host_seconds"]
+    assert crossings[1]["waited_seconds"] == first["cycles"] / 100e6
+    assert [(each["part"], each["what"]) for each in details["ledger"]] == [
+        (1, "parameters"),
+        (1, "images"),
+        (1, "results"),
+        (3, "parameters"),
+        (3, "images"),
+        (3, "results"),
+    ]
+    assert [(each["part"], each["images"]) for each in details["starts"]] == [(1, 5), (3, 5)]
+    again = check(runtime, 5)
+    assert [each["what"] for each in again["ledger"]] == ["images", "results"] * 2
+    assert again["copied"]["images"] == {"copies": 4, "bytes": 2 * (5 * 13 * 8 + 5 * 8)}
+    assert again["simulated"] is True
+    assert again["simulation_seconds"] > 0
+
+
+def test_a_classifier_with_a_function() -> None:
+    model = bnn.Model(tfc(), tuple("0123456789"))
+    batch = batches(model.program, 4, seed=1)
+    kept: list[tuple[int, ...]] = []
+
+    def same(values: NDArray[np.int32]) -> NDArray[np.int32]:
+        kept.append(values.shape)
+        weights, levels = model.program.op("fc1"), model.program.op("fc1_act")
+        return np.where(values @ weights.weights.T >= levels.thresholds[:, 0], 1, -1)  # type: ignore[union-attr]
+
+    options: dict[str, Any] = {"folding": TFC_FOLDING, "quick": True}
+    clf = bnn.Classifier(model, "sim", host_layers={"fc1": same}, **options)
+    np.testing.assert_array_equal(clf.scores(batch), bnn.Classifier(model).scores(batch))
+    assert kept == [(4, 64)]
+    assert clf.last_run.simulated
+    assert clf.last_run.details["mhz"] == 100.0
+
+
+def test_a_part_that_cannot_be_built_is_named() -> None:
+    """The hardware has no block for a rescale, and gives no maps of sums."""
+    with pytest.raises(BuildError, match="the part d0 to d1: "):
+        prepare_split("sim", _wide(), as_host_layers(["last"]))
+    with pytest.raises(BuildError, match="the part d0 to sum: sum_flat: reads int32 values"):
+        simulated(residual(), RESIDUAL_FOLDING, "t1", "p1")
+
+
+def _wide() -> Program:
+    ops = (
+        Rescale("d0", "input", [3] * 4, 1, INT(8), -100, 100),
+        Dot("d1", "d0", np.ones((4, 4), int), TERNARY),
+        Dot("last", "d1", np.ones((2, 4), int), TERNARY),
+    )
+    return Program(IntegerInput((4,), INT(4)), ops, "last")
+
+
+def test_the_folding_of_a_part() -> None:
+    runtime = simulated(tfc(), TFC_FOLDING, "fc1")
+    made = restricted(TFC_FOLDING, runtime.stages[2].program)
+    assert list(made.layers) == ["fc2", "scores"]
+    assert made.loadable
+    assert build(runtime.stages[2].program, made).folding == made
