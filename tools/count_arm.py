@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import bnn
-from bnn.plan.arm import FILE, signature
+from bnn.plan.arm import FILE, MANY, ONE, features, signature
 from bnn.program.cut import layers, part
 from bnn.program.inputs import PictureInput
 from bnn.program.operations import INPUT, ArgMax, Dot, Pool, Threshold, Window
@@ -32,8 +32,7 @@ from bnn.run.cpu import _lattice
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("cnv-w1a1", "cnv-w1a2", "cnv-w2a2", "lfc-w1a1", "lfc-w1a2")
-#: Images per call: one, and as many as share one reading of the weights.
-BATCHES = (1, 32)
+BATCHES = (ONE, MANY)
 COMPILER = "arm-linux-gnueabihf-g++"
 
 
@@ -45,18 +44,51 @@ def main() -> int:
             return 1
     build()
     found: dict[str, dict[str, list[int]]] = {}
+    singles: dict[str, Program] = {}
     for name in MODELS:
         program = bnn.load(name).program
         ends = [layer.ops[-1] for layer in layers(program)]
         ends[-1] = program.scores
-        parts = [part(program, start, end) for start, end in zip([INPUT, *ends], ends)]
+        parts = [
+            part(program, start, end) for start, end in zip([INPUT, *ends], ends, strict=False)
+        ]
         for each in [*parts, part(program, end=program.scores)]:
             key = signature(each)
             if key not in found:
                 found[key] = {str(batch): counted(each, batch) for batch in BATCHES}
                 print(f"{name}: {key}: {found[key]}", flush=True)
-    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="ascii")
+            singles.setdefault(key, each)
+    values = {"counted": found, **fitted(found, singles)}
+    FILE.write_text(json.dumps(values, indent=1) + "\n", encoding="ascii")
     return 0
+
+
+def fitted(found: dict[str, dict[str, list[int]]], parts: dict[str, Program]) -> dict[str, object]:
+    """Return the rates of the estimate, fitted by relative error, and its errors in cycles."""
+    work = np.array([features(each) for each in parts.values()])
+    every = np.array([found[key]["1"] for key in parts], float)
+    neon, others = every[:, 1], every[:, 0] - every[:, 1]
+    rates = {"neon": positive(work, neon), "others": positive(work, others)}
+    true = 2 * neon + others
+    made = work @ (2 * np.array(rates["neon"]) + np.array(rates["others"]))
+    wrong = np.abs(made / true - 1)
+    print(f"estimate: {100 * wrong.mean():.1f} % mean error, {100 * wrong.max():.1f} % the largest")
+    return {**rates, "mean_error": round(wrong.mean(), 3), "largest_error": round(wrong.max(), 3)}
+
+
+def positive(work: np.ndarray, wanted: np.ndarray) -> list[float]:
+    """Return the rates of least relative error that are not negative."""
+    kept = list(range(work.shape[1]))
+    while True:
+        rates = np.linalg.lstsq(work[:, kept] / wanted[:, None], np.ones(len(wanted)), rcond=None)[
+            0
+        ]
+        if (rates >= 0).all():
+            break
+        del kept[int(rates.argmin())]
+    found = np.zeros(work.shape[1])
+    found[kept] = rates
+    return [float(f"{rate:.4g}") for rate in found]
 
 
 def build() -> None:
@@ -79,9 +111,7 @@ def build() -> None:
 
 def run(*words: str | Path) -> str:
     """Run a command; return what it writes to standard error."""
-    done = subprocess.run(
-        [str(word) for word in words], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
     return done.stderr
 
 

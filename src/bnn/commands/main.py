@@ -45,6 +45,7 @@ VERBS = {
     "certify": "train",
     "build": "build",
     "plan": "plan",
+    "split": "split",
     "convert": "convert",
     "doctor": "doctor",
     "inspect": "inspect",
