@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 import bnn
 from bnn.errors import BuildError
 from bnn.hw.design import build
-from bnn.hw.folding import Folding, restricted
+from bnn.hw.folding import Folding, original, restricted
 from bnn.plan.events import simulate
+from bnn.plan.split import Circuit
 from bnn.program.inputs import IntegerInput
 from bnn.program.operations import Dot, Rescale
 from bnn.program.precision import INT, TERNARY
 from bnn.program.program import Program
-from bnn.run import prepare
+from bnn.run import Outputs, prepare
 from bnn.run.split import SplitRuntime, prepare_split
 from bnn.run.stages import as_host_layers
 from hw.examples import RESIDUAL_FOLDING, TFC_FOLDING, residual, tfc
@@ -47,7 +48,18 @@ def check(runtime: SplitRuntime, count: int) -> dict[str, Any]:
         assert report.latency == timing.latency
         assert report.interval == timing.mean_interval
         assert report.cycles - timing.finished[-1] == END
+        # What bnn split prints: from four images to any batch.
+        circuit = Circuit.of(str(stage), design)
+        assert circuit.exact
+        assert circuit.bytes_in * count == outputs_bytes(outputs, stage.start)
+        assert circuit.us(count, 1.0) == timing.finished[-1]
     return outputs.details
+
+
+def outputs_bytes(outputs: Outputs, edge: str) -> int:
+    """The bytes of an edge that crossed to the accelerator."""
+    to_chip = [each for each in outputs.details["crossings"] if each["to"] == "accelerator"]
+    return next(int(each["bytes"]) for each in to_chip if each["edge"] == edge)
 
 
 #: Cycles from the last result word to "done": the memory's answer and the registers.
@@ -57,13 +69,13 @@ END = 23
 @pytest.mark.parametrize("name", ["fc0", "fc1", "fc2", "scores"])
 def test_each_layer_of_a_dense_network(name: str) -> None:
     runtime = simulated(tfc(), TFC_FOLDING, name)
-    details = check(runtime, 5)
+    details = check(runtime, 9)
     assert sum(each["cycles"] for each in details["parts"]) == details["cycles"]
 
 
 @pytest.mark.parametrize("names", [("d0",), ("d1", "sum"), ("p1",), ("d2",)])
 def test_layers_of_a_residual_network(names: tuple[str, ...]) -> None:
-    check(simulated(residual(), RESIDUAL_FOLDING, *names), 3)
+    check(simulated(residual(), RESIDUAL_FOLDING, *names), 6)
 
 
 def test_the_ledger_of_a_run() -> None:
@@ -139,3 +151,16 @@ def test_the_folding_of_a_part() -> None:
     assert list(made.layers) == ["fc2", "scores"]
     assert made.loadable
     assert build(runtime.stages[2].program, made).folding == made
+
+
+@pytest.mark.hw
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        *(("lfc-w1a1", name) for name in ("layer1", "layer5", "layer9", "layer13")),
+        *(("cnv-w1a1", name) for name in ("layer3", "layer4", "layer10", "layer17", "layer25")),
+    ],
+)
+def test_cuts_of_bundled_models(model: str, layer: str) -> None:
+    program = bnn.load(model).program
+    check(simulated(program, original(program), layer), 5)
