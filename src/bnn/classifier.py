@@ -113,8 +113,9 @@ class Classifier:
             a calibration.
         host_layers: layers that the host computes while ``runtime`` computes the parts between
             them (:mod:`bnn.run.split`): names, as ``bnn split MODEL`` lists them, for the cpu
-            runtime; or name -> None or a function. A function gets the integers that the layer
-            reads, int32 (N, height, width, channels) or (N, channels), and returns those of its
+            runtime; or name -> None, a function that computes instead of the layer, or a
+            :class:`bnn.AddedLayer`: a function that runs after it. A function gets integers,
+            int32 (N, height, width, channels) or (N, channels), and returns those of the layer's
             result in the same form. ``last_run.details["crossings"]`` has every copy between host
             and accelerator. With the option ``build``, a list has one folder per part.
         options: for the runtime, for example ``threads=1`` for ``cpu``.

@@ -128,6 +128,18 @@ def test_a_classifier_with_a_function() -> None:
     assert clf.last_run.details["mhz"] == 100.0
 
 
+def test_an_added_layer_between_circuits() -> None:
+    model = bnn.Model(tfc(), tuple("0123456789"))
+    batch = batches(model.program, 4, seed=1)
+    added = {"fc0": bnn.AddedLayer(lambda values: values)}
+    clf = bnn.Classifier(model, "sim", host_layers=added, folding=TFC_FOLDING, quick=True)
+    np.testing.assert_array_equal(clf.scores(batch), bnn.Classifier(model).scores(batch))
+    assert [each["where"] for each in clf.last_run.details["parts"]] == [
+        *("accelerator", "function", "accelerator")
+    ]
+    assert [each["bytes"] for each in clf.last_run.details["crossings"]] == [416, 32, 32, 64]
+
+
 def test_a_part_that_cannot_be_built_is_named() -> None:
     """The hardware has no block for a rescale, and gives no maps of sums."""
     with pytest.raises(BuildError, match="the part d0 to d1: "):

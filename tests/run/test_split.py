@@ -22,7 +22,7 @@ from bnn.errors import (
     RuntimeUnavailableError,
     UnknownNameError,
 )
-from bnn.program.cut import layers
+from bnn.program.cut import layers, part
 from bnn.program.inputs import IntegerInput
 from bnn.program.operations import ArgMax, Carried, Dot, Scan, Threshold
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
@@ -170,6 +170,58 @@ def _raises(_: Any) -> Any:
     raise KeyError("no such table")
 
 
+def test_an_added_layer_runs_after_its_layer() -> None:
+    """Reversing the hidden units twice changes nothing; once is another network."""
+    model = bnn.Model(SMALL, ("a", "b", "c"))
+    plain = bnn.Classifier(model, "reference").scores(BATCH)
+
+    def turned(values: NDArray[np.int32]) -> NDArray[np.int32]:
+        assert values.shape == (9, 4)
+        return values[:, ::-1]
+
+    once = bnn.Classifier(model, "reference", host_layers={"one": bnn.AddedLayer(turned)})
+    hidden = evaluate(part(SMALL, end="one_act"), BATCH)["one_act"].reshape(9, 4)
+    rest = part(SMALL, "one_act")
+    wanted = prepare("reference", rest).run(turned(hidden)).scores
+    np.testing.assert_array_equal(once.scores(BATCH), wanted)
+    assert (wanted != plain).any()
+    twice = bnn.AddedLayer(lambda values: turned(turned(values)))
+    both = bnn.Classifier(model, "cpu", host_layers={"one": twice, "two": None})
+    np.testing.assert_array_equal(both.scores(BATCH), plain)
+    assert [(each["where"], each["layers"]) for each in both.last_run.details["parts"]] == [
+        ("host", ["one"]),
+        ("function", ["one"]),
+        ("host", ["two"]),
+        ("host", ["three"]),
+    ]
+    with pytest.raises(InputError, match="a function computes 'one'"):
+        once.activations(BATCH)
+
+
+def test_an_added_layer_between_maps_and_its_checks() -> None:
+    model = bnn.load("cnv-w1a1")
+    batch = batches(model.program, 2, seed=1)
+    seen = []
+
+    def same(values: NDArray[np.int32]) -> NDArray[np.int32]:
+        seen.append(values.shape)
+        return values
+
+    for name in ("layer4", "layer11", "layer25"):
+        clf = bnn.Classifier(model, host_layers={name: bnn.AddedLayer(same)})
+        np.testing.assert_array_equal(clf.scores(batch), bnn.Classifier(model).scores(batch))
+    assert seen == [(2, 14, 14, 64), (2, 5, 5, 128), (2, 512)]
+    zeros = {"layer4": bnn.AddedLayer(lambda values: 0 * values)}
+    with pytest.raises(HostLayerError, match=r"'layer4': .* from 0 to 0; the layer has -1 and \+1"):
+        bnn.Classifier(model, host_layers=zeros).scores(batch)
+
+
+def test_nothing_is_added_after_the_last_layer() -> None:
+    added = {"three": bnn.AddedLayer(lambda values: values)}
+    with pytest.raises(InputError, match="nothing reads the result of 'three' but you"):
+        bnn.Classifier(bnn.Model(SMALL, ("a", "b", "c")), host_layers=added)
+
+
 WRONG = {
     "raises": (_raises, r"host layer 'two': the function raised KeyError: 'no such table'"),
     "nothing": (lambda _: None, "returned NoneType, not an array"),
@@ -217,7 +269,12 @@ def test_an_interrupt_is_not_the_functions_error() -> None:
         (7, InputError, "a list of names, or name -> function, not 7"),
         ([["two"]], InputError, "a list of names"),
         ([2], InputError, "a layer's name is a text, not 2"),
-        ({"two": 5}, InputError, "'two' is mapped to None .* or to a function, not 5"),
+        ({"two": bnn.AddedLayer(5)}, InputError, "AddedLayer with one, not AddedLayer"),  # type: ignore[arg-type]
+        (
+            {"two": 5},
+            InputError,
+            "'two' is mapped to None .* a function or an AddedLayer with one, not 5",
+        ),
         (["four"], UnknownNameError, "no layer is called 'four'; there are: one, two, three"),
         (["two", "two_act"], InputError, "'two_act' is of the layer 'two', which is named too"),
         (["one", "two", "three"], InputError, "names every layer"),

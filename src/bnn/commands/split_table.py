@@ -106,10 +106,10 @@ def batches(whole: Whole, cut: Cut, assumed: Assumed, sizes: Sequence[int]) -> R
         table.add_row(
             f"{size:,}",
             us(whole_times(whole, given).batch),
-            us(times.batch if size > 1 else times.one),
+            us(times.batch),
             us(times.overlapped),
             us(cut.swapped_us(given)),
-            us(software.one if size == 1 else software.batch),
+            us(software.batch),
         )
     return table
 

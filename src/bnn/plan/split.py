@@ -127,8 +127,8 @@ class Software:
     here_many_us: float
 
     def us(self, assumed: Assumed, images: int = arm.MANY) -> float:
-        """Return the microseconds per image on the board's processor."""
-        count = self.one if images == arm.ONE else self.many
+        """Return the microseconds per image on the board's processor, ``images`` at a time."""
+        count = self.one if images < arm.MANY else self.many
         return (count.neon * assumed.neon_cycles + count.others) / assumed.arm_mhz
 
     @classmethod
@@ -207,7 +207,8 @@ class Cut:
         copies = self.copies_us(assumed)
         chips = [each.us(1, assumed.mhz) for each in self.circuits]
         one = sum(chips) + self.host_us(assumed, arm.ONE) + copies + calls
-        batch = self._circuits_us(assumed, assumed.batch) + self.host_us(assumed) + copies
+        host = self.host_us(assumed, assumed.batch)
+        batch = self._circuits_us(assumed, assumed.batch) + host + copies
         batch += calls / assumed.batch
         return Times(one, batch, self._overlapped_us(assumed))
 
@@ -220,7 +221,7 @@ class Cut:
         size = min(assumed.chunk, assumed.batch)
         chunks = -(-assumed.batch // size)
         steps = [each.us(size, assumed.mhz) for each in self.circuits]
-        host = size * (self.host_us(assumed) + self.copies_us(assumed))
+        host = size * (self.host_us(assumed, size) + self.copies_us(assumed))
         steps.append(host + len(self.circuits) * assumed.call_us)
         return (sum(steps) + (chunks - 1) * max(steps)) / assumed.batch
 
@@ -252,7 +253,7 @@ def whole_times(whole: Whole, assumed: Assumed) -> Times:
 
 def software_times(whole: Whole, assumed: Assumed) -> Times:
     """Return the times of the whole program on the board's processor."""
-    many = whole.software.us(assumed)
+    many = whole.software.us(assumed, assumed.batch)
     return Times(whole.software.us(assumed, arm.ONE), many, many)
 
 

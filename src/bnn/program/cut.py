@@ -165,6 +165,20 @@ def part(program: Program, start: str = INPUT, end: str | None = None) -> Progra
     return _first_legal(made, start, program.edges[start])
 
 
+def passed_on(program: Program, edge: str) -> Program:
+    """Return a program whose input has the values of ``edge``, and whose scores are the same.
+
+    Raises:
+        ProgramError: there is no such edge, or its values cannot be an input.
+    """
+    if edge not in program.edges:
+        raise ProgramError(f"no edge is called {edge!r}")
+    window = _flattening(program, edge)
+    precision = _precisions(edge, program.edges[edge])[0]
+    given = _input(program.edges[edge], precision)
+    return Program(given, (replace(window, source=INPUT),), window.name)
+
+
 def _between(program: Program, start: str, wanted: Iterable[str]) -> tuple[Op, ...]:
     """Return the operations that make the edges ``wanted`` of ``start`` alone, in order."""
     needed = dict.fromkeys(wanted, "the result of the part")

@@ -11,15 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import InputError, UnknownNameError
-from bnn.program.cut import Layer, cut_edge, layers, part
+from bnn.program.cut import Layer, cut_edge, layers, part, passed_on
 from bnn.program.operations import INPUT, ArgMax, Edge
 from bnn.program.program import Program
 
 #: A layer in Python: takes integers int32 (N, height, width, channels), or (N, channels) of a
 #: vector, and returns those of its layer's result.
 HostFunction = Callable[[NDArray[np.int32]], Any]
-#: Layers on the host by name; with a function, it computes instead of the layer.
-HostLayers = Mapping[str, HostFunction | None]
+
+
+@dataclass(frozen=True)
+class AddedLayer:
+    """A function of Python that runs after a layer, on its result: a layer that the model lacks.
+
+    What it returns has the shape and the range of the result, because the next layer reads it.
+
+    Attributes:
+        function: takes integers int32 (N, height, width, channels), or (N, channels) of a vector,
+            and returns such.
+    """
+
+    function: HostFunction
+
+
+#: Layers on the host by name: None: the cpu runtime computes it; a function: that computes
+#: instead of it; an :class:`AddedLayer`: it runs where it would without, and then this.
+HostLayers = Mapping[str, HostFunction | AddedLayer | None]
 
 Where = Literal["accelerator", "host", "function"]
 
@@ -30,9 +47,9 @@ class Stage:
 
     Attributes:
         where: ``accelerator``, ``host``, or ``function``: a function of Python on the host.
-        layers: names of its layers, in order.
+        layers: names of its layers, in order; of an added function the layer before it.
         start, end: names of the edges in the whole program that it reads and makes.
-        program: the part; for a function what it computes instead of.
+        program: the part; for a function what it computes instead of, or of an added one nothing.
         result: the edge ``end``: shape and bounds of what a function may return.
         is_last: whether it ends as the whole program does.
         function: the function, or None.
@@ -62,7 +79,7 @@ def as_host_layers(given: Any) -> HostLayers:
     """Return ``given`` as a mapping.
 
     Args:
-        given: names of layers; or name -> None or a function.
+        given: names of layers; or name -> None, a function, or an :class:`AddedLayer`.
 
     Raises:
         InputError: it is something else, or names nothing.
@@ -80,10 +97,11 @@ def as_host_layers(given: Any) -> HostLayers:
     for name, function in found.items():
         if not isinstance(name, str):
             raise InputError(f"host_layers: a layer's name is a text, not {name!r:.60}")
-        if function is not None and not callable(function):
+        called = function.function if isinstance(function, AddedLayer) else function
+        if called is not None and not callable(called):
             raise InputError(
-                f"host_layers: {name!r} is mapped to None (the cpu runtime computes the layer) or "
-                f"to a function, not {function!r:.60}"
+                f"host_layers: {name!r} is mapped to None (the cpu runtime computes the layer), a "
+                f"function or an AddedLayer with one, not {function!r:.60}"
             )
     return found
 
@@ -102,58 +120,76 @@ def stages(program: Program, host: HostLayers) -> list[Stage]:
         InputError: all layers are named, or one twice.
     """
     found = layers(program)
-    functions = _functions(found, host)
-    places = [_place(layer, functions) for layer in found]
-    if "accelerator" not in places:
+    units = _units(found, _given(found, host))
+    if all(unit.where != "accelerator" for unit in units):
         raise InputError("host_layers names every layer; use runtime='cpu' instead")
-    groups: list[list[int]] = []
-    for number, place in enumerate(places):
-        if number and place == places[number - 1] != "function":
-            groups[-1].append(number)
-        else:
-            groups.append([number])
     made: list[Stage] = []
     start, count = INPUT, 0
-    for group in groups:
-        inside = [found[number] for number in group]
-        count += sum(len(layer.ops) for layer in inside)
+    for unit in units:
+        count += sum(len(layer.ops) for layer in unit.layers)
         last = count == len(program.ops)
         end = _end(program) if last else cut_edge(program, count)
+        names = tuple(layer.name for layer in unit.layers)
+        if unit.added:
+            if last:
+                raise InputError(
+                    f"host_layers: nothing reads the result of {unit.added!r} but you: compute on "
+                    "the scores that the classifier returns"
+                )
+            names, run = (unit.added,), passed_on(program, end)
+        else:
+            run = part(program, start, None if last else end)
         made.append(
-            Stage(
-                places[group[0]],
-                tuple(layer.name for layer in inside),
-                start,
-                end,
-                part(program, start, None if last else end),
-                program.edges[end],
-                last,
-                functions.get(inside[0].name),
-            )
+            Stage(unit.where, names, start, end, run, program.edges[end], last, unit.function)
         )
         start = end
     return made
 
 
-def _functions(found: Sequence[Layer], host: HostLayers) -> dict[str, HostFunction | None]:
-    """Return name of each layer of the host -> its function or None."""
+@dataclass(frozen=True)
+class _Unit:
+    """Layers that become one part; ``added``: the layer after which a function runs, or ""."""
+
+    where: Where
+    layers: tuple[Layer, ...]
+    function: HostFunction | None = None
+    added: str = ""
+
+
+def _units(
+    found: Sequence[Layer], given: Mapping[str, HostFunction | AddedLayer | None]
+) -> list[_Unit]:
+    """Return the layers in groups that run at one place, and the added functions between them."""
+    units: list[_Unit] = []
+    for layer in found:
+        own = given.get(layer.name)
+        if own is not None and not isinstance(own, AddedLayer):
+            units.append(_Unit("function", (layer,), own))
+            continue
+        on_host = layer.name in given and own is None
+        where: Where = "host" if on_host else "accelerator"
+        if units and units[-1].where == where:
+            units[-1] = _Unit(where, (*units[-1].layers, layer))
+        else:
+            units.append(_Unit(where, (layer,)))
+        if isinstance(own, AddedLayer):
+            units.append(_Unit("function", (), own.function, layer.name))
+    return units
+
+
+def _given(found: Sequence[Layer], host: HostLayers) -> dict[str, HostFunction | AddedLayer | None]:
+    """Return name of each layer that is named -> what runs on the host for it."""
     by_op = {op: layer.name for layer in found for op in layer.ops}
-    functions: dict[str, HostFunction | None] = {}
+    given: dict[str, HostFunction | AddedLayer | None] = {}
     for name, function in host.items():
         if name not in by_op:
             known = ", ".join(layer.name for layer in found)
             raise UnknownNameError(f"host_layers: no layer is called {name!r}; there are: {known}")
         layer = by_op[name]
-        if layer in functions:
+        if layer in given:
             raise InputError(f"host_layers: {name!r} is of the layer {layer!r}, which is named too")
-        functions[layer] = function
-    return functions
-
-
-def _place(layer: Layer, functions: Mapping[str, HostFunction | None]) -> Where:
-    if layer.name not in functions:
-        return "accelerator"
-    return "host" if functions[layer.name] is None else "function"
+        given[layer] = function
+    return given
 
 
 def _end(program: Program) -> str:
