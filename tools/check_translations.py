@@ -39,6 +39,7 @@ PAGES = (
     "boards",
     "retrain",
     "planning",
+    "split",
     "probabilities",
     "serving",
     "training",
