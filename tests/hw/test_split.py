@@ -3,26 +3,35 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 import bnn
+from bnn.commands.main import app
+from bnn.driver import chip as chips
 from bnn.errors import BuildError
+from bnn.hw import export
+from bnn.hw.boards import board
 from bnn.hw.design import build
-from bnn.hw.folding import Folding, original, restricted
+from bnn.hw.folding import Folding, LayerFolding, original, restricted
+from bnn.model.file import save
 from bnn.plan.events import simulate
 from bnn.plan.split import Circuit
 from bnn.program.inputs import IntegerInput
-from bnn.program.operations import Dot, Rescale
-from bnn.program.precision import INT, TERNARY
+from bnn.program.operations import Dot, Pool, Rescale, Threshold, Window
+from bnn.program.precision import INT, TERNARY, UINT
 from bnn.program.program import Program
 from bnn.run import Outputs, prepare
 from bnn.run.split import SplitRuntime, prepare_split
 from bnn.run.stages import as_host_layers
 from hw.examples import RESIDUAL_FOLDING, TFC_FOLDING, residual, tfc
+from hw.pynq_stand_in import StandIn
 from support.programs import batches
 
 pytestmark = pytest.mark.usefixtures("simulator")
@@ -176,3 +185,54 @@ def test_the_folding_of_a_part() -> None:
 def test_cuts_of_bundled_models(model: str, layer: str) -> None:
     program = bnn.load(model).program
     check(simulated(program, original(program), layer), 5)
+
+
+def test_two_designs_on_one_chip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_chip: StandIn
+) -> None:
+    """On a board each part has its own bitstream, of the file that bnn split --parts wrote."""
+    monkeypatch.setattr(chips, "LOCK", f"board-{os.getpid()}.lock")
+    own_chip.install(monkeypatch)
+    program = tfc()
+    save(bnn.Model(program, tuple("0123456789")), tmp_path / "whole.bnn")
+    words = ["split", str(tmp_path / "whole.bnn"), "--layer", "fc1", "--parts", str(tmp_path)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    folders = [tmp_path / f"built{number}" for number in (1, 3)]
+    for folder, number in zip(folders, (1, 3), strict=True):
+        made = bnn.load(tmp_path / f"part{number}.bnn").program
+        design = build(made, restricted(TFC_FOLDING, made))
+        export.write(design, board("pynq-z2"), folder)
+        (folder / "bnn.bit").write_bytes(b"")
+        own_chip.knows(folder, made)
+    clf = bnn.Classifier(tmp_path / "whole.bnn", "board", host_layers=["fc1"], build=folders)
+    batch = batches(program, 6, seed=1)
+    for _ in range(2):
+        np.testing.assert_array_equal(clf.scores(batch), bnn.Classifier(clf.model).scores(batch))
+    # One for each part when it is prepared, and in each run: the chip has one design at a time.
+    assert own_chip.events.count("download") == 2 + 2 * 2
+    assert not clf.last_run.simulated
+    assert [each["to"] for each in clf.last_run.details["crossings"]] == 2 * [
+        "accelerator",
+        "host",
+    ]
+
+
+@pytest.fixture
+def own_chip() -> StandIn:
+    return StandIn()
+
+
+def test_a_part_without_a_matrix() -> None:
+    """A pool alone on the accelerator, between two layers of the host."""
+    random = np.random.default_rng(5)
+    program = Program(
+        IntegerInput((6, 6, 3), INT(4)),
+        (
+            Threshold("t", "input", np.sort(random.integers(-7, 8, (3, 3)), 1), UINT(2)),
+            Pool("pooled", "t", (2, 2), (2, 2)),
+            Window("w", "pooled", (3, 3)),
+            Dot("d", "w", random.integers(-1, 2, (4, 27)), TERNARY),
+        ),
+        "d",
+    )
+    check(simulated(program, Folding({"d": LayerFolding(1, 9)}), "t", "d"), 4)

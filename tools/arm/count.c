@@ -6,20 +6,22 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef uint64_t qemu_plugin_id_t;
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 enum { QEMU_PLUGIN_INLINE_ADD_U64 };
 extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t,
-                                                  void (*)(qemu_plugin_id_t, struct qemu_plugin_tb*));
+                                                  void (*)(qemu_plugin_id_t,
+                                                           struct qemu_plugin_tb*));
 extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb*, int, void*, uint64_t);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb*);
 extern struct qemu_plugin_insn* qemu_plugin_tb_get_insn(const struct qemu_plugin_tb*, size_t);
 extern char* qemu_plugin_insn_disas(const struct qemu_plugin_insn*);
-extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void*), void*);
+extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void*),
+                                           void*);
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 static uint64_t all, neon;
@@ -33,7 +35,8 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb* tb) {
     free(text);
   }
   qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &all, count);
-  if (vectors) qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &neon, vectors);
+  if (vectors)
+    qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &neon, vectors);
 }
 
 static void ended(qemu_plugin_id_t id, void* data) {
@@ -41,8 +44,9 @@ static void ended(qemu_plugin_id_t id, void* data) {
   fprintf(stderr, "counted %" PRIu64 " %" PRIu64 "\n", all, neon);
 }
 
-__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id, const void* info,
-                                                               int count, char** words) {
+__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id,
+                                                               const void* info, int count,
+                                                               char** words) {
   (void)info, (void)count, (void)words;
   qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
   qemu_plugin_register_atexit_cb(id, ended, NULL);

@@ -91,12 +91,13 @@ int main(int count, char** words) {
   for (size_t i = 0; i < values; ++i) {
     state = state * 1664525u + 1013904223u;
     bytes[i] = uint8_t(state >> 24);
-    integers[i] = int16_t(lattice.base + lattice.step * int((state >> 16) % uint32_t(lattice.codes)));
+    integers[i] =
+        int16_t(lattice.base + lattice.step * int((state >> 16) % uint32_t(lattice.codes)));
   }
   std::vector<int32_t> scores(size_t(plan.classes()) * size_t(images));
   bool takes = plan.takes_bytes();
   for (int i = 0; i < repeats; ++i)
-    plan.run(takes ? bytes.data() : nullptr, takes ? nullptr : integers.data(), images, scores.data(),
-             nullptr, 1);
+    plan.run(takes ? bytes.data() : nullptr, takes ? nullptr : integers.data(), images,
+             scores.data(), nullptr, 1);
   std::printf("%s\n", plan.kernels());
 }
