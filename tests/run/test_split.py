@@ -222,8 +222,22 @@ def test_nothing_is_added_after_the_last_layer() -> None:
         bnn.Classifier(bnn.Model(SMALL, ("a", "b", "c")), host_layers=added)
 
 
+def _raises_lines(_: Any) -> Any:
+    raise ValueError("one\n  two")
+
+
+def _asserts(_: Any) -> Any:
+    raise AssertionError
+
+
 WRONG = {
     "raises": (_raises, r"host layer 'two': the function raised KeyError: 'no such table'"),
+    "raises lines": (_raises_lines, "the function raised ValueError: one two$"),
+    "raises nothing more": (_asserts, "the function raised AssertionError$"),
+    "masked": (
+        lambda v: np.ma.masked_array(np.full((len(v), 5), 9), mask=True),
+        "returned MaskedArray, not an array",
+    ),
     "nothing": (lambda _: None, "returned NoneType, not an array"),
     "a list": (lambda v: [[0] * 5] * len(v), "returned list, not an array"),
     "channels": (lambda v: np.zeros((len(v), 4), int), r"returned shape \(9, 4\), not \(9, 5\)"),

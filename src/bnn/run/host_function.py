@@ -46,8 +46,7 @@ class FunctionRuntime:
         try:
             returned = self.function(integers)
         except Exception as reason:
-            what = type(reason).__name__
-            raise HostLayerError(f"{self._name}: the function raised {what}: {reason}") from reason
+            raise HostLayerError(f"{self._name}: the function raised {_told(reason)}") from reason
         return self._checked(returned, len(integers))
 
     @property
@@ -59,7 +58,7 @@ class FunctionRuntime:
         edge = self.stage.result
         shape = edge.shape if edge.shape[:2] != (1, 1) else edge.shape[2:]
         wanted = (images, *shape)
-        if not isinstance(returned, np.ndarray):
+        if type(returned) is not np.ndarray:  # a masked array would hide values
             raise HostLayerError(
                 f"{self._name}: the function returned {type(returned).__name__}, not an array"
             )
@@ -79,3 +78,9 @@ class FunctionRuntime:
                 f"{values}"
             )
         return returned.reshape(images, -1).astype(np.int32)
+
+
+def _told(reason: Exception) -> str:
+    """Return kind and text of an error, on one line."""
+    text = " ".join(str(reason).split())
+    return f"{type(reason).__name__}: {text}" if text else type(reason).__name__

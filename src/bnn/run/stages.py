@@ -24,11 +24,12 @@ HostFunction = Callable[[NDArray[np.int32]], Any]
 class AddedLayer:
     """A function of Python that runs after a layer, on its result: a layer that the model lacks.
 
-    What it returns has the shape and the range of the result, because the next layer reads it.
+    What it returns has the shape and the range of the result, because the next layer reads it. A
+    large batch is passed to it in pieces, so an image's result must not depend on other images.
 
     Attributes:
         function: takes integers int32 (N, height, width, channels), or (N, channels) of a vector,
-            and returns such.
+            and returns an array of integers of the same shape.
     """
 
     function: HostFunction
