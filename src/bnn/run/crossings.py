@@ -39,7 +39,7 @@ class Crossing:
 
 
 @dataclass
-class _Part:
+class _Taken:
     """What one part took in one run."""
 
     where: str
@@ -61,7 +61,7 @@ class Books:
         self._stages = stages
         self._accelerated = accelerated
         self._parts = [
-            _Part(stage.where if accelerated or stage.is_host else "host", list(stage.layers))
+            _Taken(stage.where if accelerated or stage.is_host else "host", list(stage.layers))
             for stage in stages
         ]
         self._crossings: list[Crossing] = []
