@@ -102,10 +102,12 @@ NETWORK_LFCW1A1
 NETWORK_LFCW1A2
 RUNTIME_HW
 RUNTIME_SW
+AddedLayer
 BnnError
 Classifier
 CnvClassifier
 DataError
+HostLayerError
 InputError
 LfcClassifier
 LineReader

@@ -20,7 +20,7 @@ PACKAGE = Path(bnn.__file__).parent
 #: Gather something while they are built or run; all other dataclasses are values.
 GROW = {
     *("Database", "Drawing", "Found", "Layer", "Ledger", "Notebook", "Progress", "Reader"),
-    *("Report", "State", "_Times"),
+    *("Report", "State", "_Taken", "_Times"),
     *("Subject", "Timing", "Wiring", "_Hand", "_Kept", "_Stream", "_Total"),
 }
 ARRAYS = ("NDArray", "Integers", "Real", "Mask", "Floats")

@@ -49,6 +49,7 @@ PAGES = (
     "boards",
     "retrain",
     "planning",
+    "split",
     "probabilities",
     "serving",
     "training",

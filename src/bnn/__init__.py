@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bnn.errors import (
         BnnError,
         DataError,
+        HostLayerError,
         InputError,
         ModelFileError,
         ParameterError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     )
     from bnn.program.program import Program
     from bnn.reader import LineReader
+    from bnn.run.stages import AddedLayer
 
     __version__: str
 
@@ -62,6 +64,7 @@ _HOMES = {
     "bnn.errors": [
         "BnnError",
         "DataError",
+        "HostLayerError",
         "InputError",
         "ModelFileError",
         "ParameterError",
@@ -87,6 +90,7 @@ _HOMES = {
     ],
     "bnn.program.program": ["Program"],
     "bnn.reader": ["LineReader"],
+    "bnn.run.stages": ["AddedLayer"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -98,10 +102,12 @@ __all__ = [
     "NETWORK_LFCW1A2",
     "RUNTIME_HW",
     "RUNTIME_SW",
+    "AddedLayer",
     "BnnError",
     "Classifier",
     "CnvClassifier",
     "DataError",
+    "HostLayerError",
     "InputError",
     "LfcClassifier",
     "LineReader",

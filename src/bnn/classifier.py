@@ -20,7 +20,8 @@ from bnn.model.calibration import NO_CALIBRATION, Calibration
 from bnn.model.model import Model
 from bnn.program.program import Program
 from bnn.program.semantics import arg_max
-from bnn.run import Outputs, prepare
+from bnn.run import Outputs, Runtime, prepare
+from bnn.run.stages import HostLayers, as_host_layers
 
 #: Tiles of a frame that are prepared and run at a time.
 TILES_AT_ONCE = 256
@@ -117,6 +118,13 @@ class Classifier:
         reject: a probability from 0 to 1, or None. If the class of an image has a lower
             probability, the image gets the class "unknown", which is added at the end of
             ``classes``. The model must have a calibration.
+        host_layers: layers that the host computes while ``runtime`` computes the parts between
+            them (:mod:`bnn.run.split`): names, as ``bnn split MODEL`` lists them, for the cpu
+            runtime; or name -> None, a function that computes instead of the layer, or a
+            :class:`bnn.AddedLayer`: a function that runs after it. A function gets integers,
+            int32 (N, height, width, channels) or (N, channels), and returns those of the layer's
+            result in the same form. ``last_run.details["crossings"]`` has every copy between host
+            and accelerator. With the option ``build``, a list has one folder per part.
         options: options for the runtime, for example ``threads=1`` for ``cpu``.
 
     Attributes:
@@ -136,7 +144,10 @@ class Classifier:
     Raises:
         UnknownNameError: no such model or runtime.
         RuntimeUnavailableError: this machine cannot offer the runtime.
+        InputError: no layer, all layers or one layer twice in ``host_layers``.
+        ProgramError: a cut at one of ``host_layers`` is not possible, as in a residual branch.
         InputError, DataError: from every method that takes images.
+        HostLayerError: from these, if a function of ``host_layers`` fails or its result is wrong.
     """
 
     def __init__(
@@ -146,6 +157,7 @@ class Classifier:
         *,
         bgr: bool = False,
         reject: float | None = None,
+        host_layers: Sequence[str] | HostLayers | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(bgr, bool):
@@ -159,11 +171,20 @@ class Classifier:
         self.bgr = bgr
         self.options = options
         self.last_run = Run(0, 0.0)
-        self._runtime = prepare(runtime, self.model.program, **options)
+        self.host_layers = None if host_layers is None else as_host_layers(host_layers)
+        self._runtime = self._prepared()
+
+    def _prepared(self) -> Runtime:
+        if self.host_layers is None:
+            return prepare(self.runtime, self.model.program, **self.options)
+        from bnn.run.split import prepare_split
+
+        return prepare_split(self.runtime, self.model.program, self.host_layers, **self.options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how copy and pickle make this classifier again: they prepare a new runtime."""
-        options = {**_portable(self.options), "reject": self.reject}
+        own = {"reject": self.reject, "host_layers": self.host_layers}
+        options = {**_portable(self.options), **own}
         return _again, (self.model, self.runtime, self.bgr, options, self.last_run)
 
     def __eq__(self, other: object) -> bool:
@@ -178,6 +199,7 @@ class Classifier:
     def __repr__(self) -> str:
         options = {**({"bgr": True} if self.bgr else {}), **_portable(self.options)}
         options |= {} if self.reject is None else {"reject": self.reject}
+        options |= {} if self.host_layers is None else {"host_layers": self.host_layers}
         shown = "".join(f", {name}={value!r}" for name, value in options.items())
         return f"Classifier({self.model.name!r}, runtime={self.runtime!r}{shown})"
 
@@ -301,12 +323,19 @@ class Classifier:
         ``Classifier(model, runtime="sim", watched=True)`` can, they are compared with these.
 
         Raises:
-            InputError: there are so many images that their edges would need more than 2 GiB.
+            InputError: there are so many images that their edges would need more than 2 GiB; or a
+                function computes one of ``host_layers``, so that the reference has other edges.
             DisagreementError: the runtime has another value than the reference runtime; the
                 message names the edge and the first position.
         """
         from bnn.run.edges import compared
 
+        own = [name for name, function in (self.host_layers or {}).items() if function is not None]
+        if own:
+            raise InputError(
+                f"activations are those of the model, but a function computes {own[0]!r}; "
+                "make a classifier without it"
+            )
         blue_first = self.bgr if bgr is None else bgr
         given = as_batch(self.model, images, bgr=blue_first)
         batch = self.model.program.input.check(given)
@@ -335,7 +364,7 @@ def _again(
 
 def _identity(classifier: Classifier) -> tuple[Any, ...]:
     """Return everything that two classifiers must have in common to be equal."""
-    options = _portable(classifier.options)
+    options = {**_portable(classifier.options), "host_layers": classifier.host_layers}
     return classifier.model, classifier.runtime, classifier.bgr, classifier.reject, options
 
 

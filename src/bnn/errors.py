@@ -58,6 +58,10 @@ class RuntimeUnavailableError(BnnError, RuntimeError):
     """A runtime is not available on this machine (no accelerator, no native module)."""
 
 
+class HostLayerError(BnnError):
+    """A function that computes a layer on the host raised, or its result is not the layer's."""
+
+
 class NetworkError(BnnError):
     """A trained network or topology is not valid, or integers cannot express it exactly."""
 

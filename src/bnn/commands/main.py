@@ -44,6 +44,7 @@ VERBS = {
     "certify": "train",
     "build": "build",
     "plan": "plan",
+    "split": "split",
     "convert": "convert",
     "doctor": "doctor",
     "inspect": "inspect",

@@ -281,6 +281,16 @@ def as_json(folding: Folding) -> dict[str, Any]:
     return {"loadable": folding.loadable, "probes": folding.probes, **fifos, **layers}
 
 
+def restricted(whole: Folding, program: Program) -> Folding:
+    """Return the folding of a part of a program: that of its dots, without the FIFOs' depths.
+
+    Args:
+        whole: the folding of the whole program.
+        program: the part, whose dots have the names that they have in the whole.
+    """
+    return replace(whole, layers={dot.name: whole.of(dot.name) for dot in dots(program)}, fifos={})
+
+
 def bundled() -> dict[str, Path]:
     """Return the paths of the bundled foldings, by name; see docs/hardware.md, "Records"."""
     return {path.stem: path for path in sorted((Path(__file__).parent / "foldings").glob("*.json"))}

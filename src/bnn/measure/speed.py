@@ -15,12 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bnn.model import figures
-from bnn.program.inputs import PictureInput
-from bnn.program.precision import BIPOLAR
+from bnn.program.inputs import random_batch
 from bnn.program.program import Program
 from bnn.run import prepare
 from bnn.system.processor import processor
@@ -167,15 +165,8 @@ def operations(program: Program) -> int:
 
 
 def random_inputs(program: Program, batch: int) -> NDArray[Any]:
-    """Return a random batch (N, *input shape): uint8 pictures, or int16 integers of the input."""
-    random = np.random.default_rng(0)
-    shape = (batch, *program.input.shape)
-    if isinstance(program.input, PictureInput):
-        return random.integers(0, 256, shape).astype(np.uint8)
-    precision = program.input.precision
-    if precision == BIPOLAR:
-        return (2 * random.integers(0, 2, shape) - 1).astype(np.int16)
-    return random.integers(precision.low, precision.high + 1, shape).astype(np.int16)
+    """Return a random batch (N, *input shape) as runtimes take it."""
+    return random_batch(program.input, batch)
 
 
 def machine() -> str:

@@ -230,6 +230,18 @@ def ready(given: Input, batch: Any) -> NDArray[Any]:
     return array.astype(np.int16, copy=False)
 
 
+def random_batch(given: Input, images: int) -> NDArray[Any]:
+    """Return random inputs (N, *shape) as runtimes take them, always the same ones."""
+    random = np.random.default_rng(0)
+    shape = (images, *given.shape)
+    if isinstance(given, PictureInput):
+        return random.integers(0, 256, shape).astype(np.uint8)
+    precision = given.precision
+    if precision == BIPOLAR:
+        return (2 * random.integers(0, 2, shape) - 1).astype(np.int16)
+    return random.integers(precision.low, precision.high + 1, shape).astype(np.int16)
+
+
 def identity_table() -> NDArray[np.int16]:
     """Return the table int16 (256,) of a ``uint8`` picture input: the integer of byte p is p."""
     return np.arange(256, dtype=np.int16)

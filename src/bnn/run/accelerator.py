@@ -98,6 +98,7 @@ class AcceleratorRuntime:
         - ``ledger``: list of the newest copies between host and accelerator after the previous
           run (:mod:`bnn.driver.ledger`)
         - ``copied``: kind of copy -> number of copies and bytes since the runtime was prepared
+        - ``unpack_seconds``: float, the host's seconds to make scores of the results
         - ``simulation_seconds``: float, seconds that the simulator took; only in simulation
         """
         began = time.perf_counter()
@@ -129,7 +130,9 @@ class AcceleratorRuntime:
             if self.driver.last_report is not None:
                 reports.append(asdict(self.driver.last_report))
         words = np.concatenate(results) if results else np.zeros((0, 1), np.uint64)
+        unpacking = time.perf_counter()
         scores, decisions = self.accelerated.finish(words)
+        ended = time.perf_counter()
         cycles = sum(report["cycles"] for report in reports)
         seconds = cycles / (1e6 * self.mhz)
         details = {
@@ -139,8 +142,9 @@ class AcceleratorRuntime:
             "starts": reports,
             "ledger": self.driver.ledger.news(),
             "copied": self.driver.ledger.totals(),
+            "unpack_seconds": ended - unpacking,
         }
         if self.simulated:
             details["simulation_seconds"] = waited
-        host = time.perf_counter() - began - (waited if self.simulated else seconds)
+        host = ended - began - (waited if self.simulated else seconds)
         return Outputs(scores, decisions, seconds, details, max(0.0, host))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bnn._typing import assert_never
+from bnn.hw.blocks.block import divisors
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Resize, Trim, Widen
 from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Port
 from bnn.hw.design.windows import window_lanes
@@ -82,7 +83,10 @@ def _lanes(wiring: Wiring, channels: int) -> int:
         case Dot():
             simd = wiring.folding.of(first.name).simd
             return simd if channels % simd == 0 else channels
-        case Threshold() | Pool() | Add() | Concat() | Rescale() | ArgMax() | None:
+        case Pool():  # as many as a memory word has
+            bits = wiring.program.edges[INPUT].precision.bits
+            return max(n for n in divisors(channels) if n * bits <= MEMORY_BITS)
+        case Threshold() | Add() | Concat() | Rescale() | ArgMax() | None:
             return 1
         case Multiply() | Scan():
             return 1
