@@ -99,15 +99,18 @@ def pytest_runtest_logreport(report):
 #: processor for all, and seconds of each test by the clock come in. Out goes the exit status,
 #: "hangs" (one test is not done) or "late" (all), and the processor's seconds: those of all
 #: processes of the run, also of those that it waited for.
-_SERVER = """import json, os, resource, signal, sys, time
+_SERVER = """import gc, json, os, resource, signal, sys, time
 import pytest
 NAMES = "numpy PIL.Image h5py onnx.reference torch lightning typer rich.table safetensors.numpy"
-NAMES += " xml.etree.ElementTree joblib"  # not what pytest rewrites: plugins, hypothesis
+NAMES += " xml.etree.ElementTree joblib hypothesis.strategies hypothesis.extra.numpy"
+NAMES += " hypothesis.internal.conjecture.engine uvicorn starlette.testclient"
 for name in NAMES.split():
     try:
         __import__(name)
     except ImportError:
         pass
+gc.collect()
+gc.freeze()  # so that collecting is quick in the processes that begin here
 
 def used(session):
     ticks = 0
@@ -277,8 +280,10 @@ class Tree:
 
     @property
     def _environment(self) -> dict[str, str]:
+        # Compiled files are kept: a run of tests imports the whole package.
+        kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **os.environ,
+            **kept,
             "PYTHONPATH": str(self.folder / "site"),
             "BNN_MUTANT_SRC": str(self.folder / "src"),
             "BNN_CACHE": str(WORK / "cache"),
@@ -298,6 +303,7 @@ class Tree:
         ``each``, seconds that a test may take, ``tests`` are names of tests, in order.
         """
         options = ["-q", "-n0", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "bnn_mutants"]
+        options += ["-p", "no:anyio", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
         options += ["-x"] if stop else []
         (self.folder / "chosen").write_text(json.dumps(None if each is None else tests))
         if each is not None:
