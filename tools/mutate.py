@@ -103,7 +103,7 @@ _SERVER = """import gc, json, os, resource, signal, sys, time
 import pytest
 NAMES = "numpy PIL.Image h5py onnx.reference torch lightning typer rich.table safetensors.numpy"
 NAMES += " xml.etree.ElementTree joblib hypothesis.strategies hypothesis.extra.numpy"
-NAMES += " hypothesis.internal.conjecture.engine uvicorn starlette.testclient"
+NAMES += " hypothesis.internal.conjecture.engine uvicorn"
 for name in NAMES.split():
     try:
         __import__(name)
