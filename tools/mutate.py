@@ -463,7 +463,10 @@ def _confirm(found: list[dict[str, Any]], tree: Tree, covered: Covered, proofs: 
 def _by_lines(
     mutant: Mutant, tree: Tree, covered: Covered, proofs: _Proofs, budget: float
 ) -> Verdict | None:
-    """Run the tests that run the line, then others of the module; None where there are none."""
+    """Run the tests that run the line, then others of the module.
+
+    None where no test runs the line in its own process and the others pass.
+    """
     exact, near = covered.tests(mutant.file, mutant.line)
     if not exact + near:
         return None
@@ -488,7 +491,7 @@ def _by_lines(
             if outcome == "late":
                 return Verdict("unjudged" if needed else "passed", ran=ran)
             ran += len(batch)
-    return Verdict("passed", ran=ran)
+    return Verdict("passed", ran=ran) if exact else None
 
 
 def _by_list(
