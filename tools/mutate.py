@@ -167,7 +167,9 @@ for line in sys.stdin:
 """
 
 #: Tests that read the package's text, for what runs when a module is imported: coverage sees none.
-_GUARDS = ("tests/test_values.py", "tests/test_limits.py", "tests/test_package.py")
+#: Those of the last file start a process each, and come last.
+_GUARDS = ("tests/test_values.py", "tests/test_limits.py")
+_SLOW_GUARDS = ("tests/test_package.py",)
 
 #: The first start of pytest has so many tests, later ones more: of most mutants one of the first
 #: fails, and each start imports their files. Of tests that do not run the line so many run.
@@ -471,8 +473,9 @@ def _by_lines(
     if not exact + near:
         return None
     end, ran = tree.used + budget, 0
-    guards = covered.of_files(_GUARDS) if covered.at_import(mutant.file, mutant.line) else []
-    for tests, needed in ((guards, True), (exact, True), (near[:_NEAR], False)):
+    imported = covered.at_import(mutant.file, mutant.line)
+    guards, slow = (covered.of_files(g) if imported else [] for g in (_GUARDS, _SLOW_GUARDS))
+    for tests, needed in ((guards, True), (exact, True), (slow, True), (near[:_NEAR], False)):
         while tests:
             size = _BATCH if ran == 0 else _LATER
             batch, tests = tests[:size], tests[size:]

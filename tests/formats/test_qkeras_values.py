@@ -16,6 +16,7 @@ import pytest
 from bnn.errors import FormatError
 from bnn.formats.keras import qkeras
 from bnn.formats.keras.settings import THINGS, Settings
+from bnn.program.precision import BIPOLAR, UINT
 
 #: Numbers that lie on no boundary of the quantizers below.
 X = np.concatenate([np.linspace(-9, 9, 301) * 0.997 + 0.00013, [1e-3, -1e-3, 40, -40]])
@@ -279,3 +280,40 @@ def test_weights_that_binarynet_rounds_down() -> None:
 def test_calls_as_text(text: str, found: dict[str, Any] | None) -> None:
     made = qkeras.called(text)
     assert made == (None if found is None else (text.partition("(")[0], found))
+
+
+@pytest.mark.parametrize("alpha", ["auto", "auto_po2", 1.0])
+@pytest.mark.parametrize(("use_01", "precision"), [(0, BIPOLAR), (1, UINT(1))])
+def test_binary_weights_have_one_bit(alpha: Any, use_01: int, precision: Any) -> None:
+    latent = np.float32([[0.5, -0.25, 0.75], [0.1, 0.9, -0.3]])
+    given = settings("binary", alpha=alpha, use_01=use_01)
+    weights = qkeras.weights_of("here", "binary", given, latent)
+    assert weights.precision == precision
+    np.testing.assert_array_equal(weights.integers, np.where(latent >= 0, 1, use_01 - 1))
+
+
+#: What QKeras 0.9 takes where a file says nothing.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "quantized_bits": {"bits": 8, "integer": 0, "symmetric": 0, "keep_negative": 1, "alpha": None},
+    "quantized_relu": {
+        "bits": 8, "integer": 0, "use_sigmoid": 0, "negative_slope": 0.0, "relu_upper_bound": None,
+        "is_quantized_clip": 1,
+    },
+    "binary": {"use_01": 0, "alpha": None},
+    "ternary": {"alpha": None, "threshold": None, "number_of_unrolls": 5},
+    "quantized_tanh": {"bits": 8, "symmetric": 0, "use_real_tanh": 0},
+    "quantized_sigmoid": {"bits": 8, "symmetric": 0, "use_real_sigmoid": 0},
+    "quantized_po2": {
+        "bits": 8, "max_value": None, "quadratic_approximation": 0, "log2_rounding": "rnd",
+    },
+    "quantized_relu_po2": {
+        "bits": 8, "max_value": None, "quadratic_approximation": 0, "log2_rounding": "rnd",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults(name: str) -> None:
+    given = settings(name)
+    assert {key: given[key] for key in DEFAULTS[name]} == DEFAULTS[name]
+    assert {*given} == {*DEFAULTS[name]}
