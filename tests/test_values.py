@@ -23,7 +23,19 @@ GROW = {
     *("Report", "State", "_Taken", "_Times"),
     *("Subject", "Timing", "Wiring", "_Hand", "_Kept", "_Stream", "_Total"),
 }
-ARRAYS = ("NDArray", "Integers", "Real", "Mask", "Floats")
+
+
+def arrays(path: Path) -> set[str]:
+    """Names of types of arrays in a file: NumPy's, and those that the package makes of them."""
+    made = {"NDArray", "ArrayLike"}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("NDArray["):
+            made |= {ast.unparse(target) for target in node.targets}
+    return made
+
+
+#: As they are called where they are imported.
+ARRAYS = set().union(*(arrays(path) for path in PACKAGE.rglob("*.py")))
 
 
 def dataclasses() -> Iterator[tuple[str, ast.ClassDef, str]]:

@@ -6,8 +6,8 @@
 Each mutant is planted in a copy of the tree (``build/mutants``), never here.
 
 - In Python: the tests that run the mutant's line (``mutate_cover.py`` measures them), the quickest
-  first, up to the first that fails or to ``--budget`` seconds. Where those are over and tests are
-  left, the mutant is not judged.
+  first, up to the first that fails or to ``--budget`` seconds of a processor, which other work on
+  the machine does not shorten. Where those are over and tests are left, the mutant is not judged.
 - In RTL, and where no test runs the line: the tests that ``mutate.toml`` names for the file.
 
 A test that takes ten times as long as without the mistake hangs: that is found, and told apart.
@@ -64,6 +64,9 @@ def pytest_collection(session):
     hypothesis.settings.load_profile("mutants")  # after that of conftest.py
 
 def pytest_collection_modifyitems(config, items):
+    path = os.environ.get("BNN_MUTANT_SKIP")
+    skipped = json.loads(pathlib.Path(path).read_text()) if path else ()
+    items[:] = [item for item in items if item.nodeid not in skipped]
     path = os.environ.get("BNN_MUTANT_CHOSEN")
     chosen = json.loads(pathlib.Path(path).read_text()) if path else None
     if chosen is not None:
@@ -92,17 +95,36 @@ def pytest_runtest_logreport(report):
 """
 
 
-#: Imports what is slow, and forks a process for each run of pytest. Arguments, seconds, and seconds
-#: of each test come in. The exit status goes out, "hangs" (one test is not done) or "late" (all).
-_SERVER = """import json, os, resource, signal, sys, time
+#: Imports what is slow, and forks a process for each run of pytest. Arguments, seconds of a
+#: processor for all, and seconds of each test by the clock come in. Out goes the exit status,
+#: "hangs" (one test is not done) or "late" (all), and the processor's seconds: those of all
+#: processes of the run, also of those that it waited for.
+_SERVER = """import gc, json, os, resource, signal, sys, time
 import pytest
 NAMES = "numpy PIL.Image h5py onnx.reference torch lightning typer rich.table safetensors.numpy"
-NAMES += " xml.etree.ElementTree joblib"  # not what pytest rewrites: plugins, hypothesis
+NAMES += " xml.etree.ElementTree joblib hypothesis.strategies hypothesis.extra.numpy"
+NAMES += " hypothesis.internal.conjecture.engine uvicorn"
 for name in NAMES.split():
     try:
         __import__(name)
     except ImportError:
         pass
+gc.collect()
+gc.freeze()  # so that collecting is quick in the processes that begin here
+
+def used(session):
+    ticks = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    fields = file.read().rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            if int(fields[3]) == session:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
 for line in sys.stdin:
     command, limit, each = json.loads(line)
     open("now", "w").close()
@@ -120,17 +142,20 @@ for line in sys.stdin:
         finally:
             sys.stdout.flush()
             os._exit(code)
-    end, code = time.monotonic() + limit, None
+    end, code, seconds, looked = time.monotonic() + 10 * limit + 120, None, 0.0, 0.0
     while code is None:
         time.sleep(0.05)
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status, usage = os.wait4(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
+            seconds = max(seconds, usage.ru_utime + usage.ru_stime)
             break
+        if time.monotonic() > looked + 0.5:
+            looked, seconds = time.monotonic(), max(seconds, used(child))
         since = time.time() - os.stat("now").st_mtime
         if since > each.get(open("now").read(), float("inf")):
             code = "hangs"
-        elif time.monotonic() > end:
+        elif seconds > limit or time.monotonic() > end:
             code = "late"
     try:
         os.killpg(child, signal.SIGKILL)  # and what it has started
@@ -138,11 +163,13 @@ for line in sys.stdin:
         pass
     if isinstance(code, str):
         os.waitpid(child, 0)
-    print(json.dumps(code), flush=True)
+    print(json.dumps([code, seconds]), flush=True)
 """
 
 #: Tests that read the package's text, for what runs when a module is imported: coverage sees none.
-_GUARDS = ("tests/test_values.py", "tests/test_limits.py", "tests/test_package.py")
+#: Those of the last file start a process each, and come last.
+_GUARDS = ("tests/test_values.py", "tests/test_limits.py")
+_SLOW_GUARDS = ("tests/test_package.py",)
 
 #: The first start of pytest has so many tests, later ones more: of most mutants one of the first
 #: fails, and each start imports their files. Of tests that do not run the line so many run.
@@ -227,6 +254,8 @@ class Tree:
     def __init__(self, number: int) -> None:
         self._lock, self._time = threading.Lock(), time.time_ns()
         self._server: subprocess.Popen[str] | None = None
+        #: A processor's seconds of all runs so far.
+        self.used = 0.0
         self.folder = WORK / f"tree-{os.getpid()}-{number}"
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         listed = subprocess.run(
@@ -253,8 +282,10 @@ class Tree:
 
     @property
     def _environment(self) -> dict[str, str]:
+        # Compiled files are kept: a run of tests imports the whole package.
+        kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **os.environ,
+            **kept,
             "PYTHONPATH": str(self.folder / "site"),
             "BNN_MUTANT_SRC": str(self.folder / "src"),
             "BNN_CACHE": str(WORK / "cache"),
@@ -270,9 +301,11 @@ class Tree:
     ) -> tuple[str, str]:
         """``passed``, ``failed``, ``hangs``, ``late`` or ``none``, and what pytest said.
 
-        With ``each``, seconds that a test may take, ``tests`` are names of tests, in order.
+        ``limit`` is in seconds of a processor; ten times as long may pass, and two minutes. With
+        ``each``, seconds that a test may take, ``tests`` are names of tests, in order.
         """
         options = ["-q", "-n0", "-p", "no:cacheprovider", "-p", "no:cov", "-p", "bnn_mutants"]
+        options += ["-p", "no:anyio", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
         options += ["-x"] if stop else []
         (self.folder / "chosen").write_text(json.dumps(None if each is None else tests))
         if each is not None:
@@ -289,7 +322,8 @@ class Tree:
             assert server.stdout is not None
             order = [[*options, *tests], limit, each or {}]
             print(json.dumps(order), file=server.stdin, flush=True)
-            code = json.loads(server.stdout.readline())
+            code, seconds = json.loads(server.stdout.readline())
+            self.used += seconds
         said = (self.folder / "said").read_text(errors="replace")
         if isinstance(code, str):
             return code, said
@@ -369,13 +403,15 @@ def _run(
     lock, began = threading.Lock(), time.monotonic()
 
     def one(mutant: Mutant) -> None:
-        tree, verdict, start = trees.get(), None, time.monotonic()
+        tree, verdict = trees.get(), None
+        start, used = time.monotonic(), tree.used
         try:
             if covered is not None and mutant.file.endswith(".py"):
                 verdict = _by_lines(mutant, tree, covered, proofs, budget)
             if verdict is None:
                 verdict = _by_list(mutant, tree, settings, proofs, budget if covered else None)
         finally:
+            used = tree.used - used
             trees.put(tree)
         found = {
             **asdict(mutant),
@@ -383,6 +419,7 @@ def _run(
             "line": mutant.line,
             **asdict(verdict),
             "seconds": round(time.monotonic() - start, 1),
+            "processor": round(used, 1),
         }
         with lock:
             results[mutant.key] = found
@@ -428,17 +465,21 @@ def _confirm(found: list[dict[str, Any]], tree: Tree, covered: Covered, proofs: 
 def _by_lines(
     mutant: Mutant, tree: Tree, covered: Covered, proofs: _Proofs, budget: float
 ) -> Verdict | None:
-    """Run the tests that run the line, then others of the module; None where there are none."""
+    """Run the tests that run the line, then others of the module.
+
+    None where no test runs the line in its own process and the others pass.
+    """
     exact, near = covered.tests(mutant.file, mutant.line)
     if not exact + near:
         return None
-    end, ran = time.monotonic() + budget, 0
-    guards = covered.of_files(_GUARDS) if covered.at_import(mutant.file, mutant.line) else []
-    for tests, needed in ((guards, True), (exact, True), (near[:_NEAR], False)):
+    end, ran = tree.used + budget, 0
+    imported = covered.at_import(mutant.file, mutant.line)
+    guards, slow = (covered.of_files(g) if imported else [] for g in (_GUARDS, _SLOW_GUARDS))
+    for tests, needed in ((guards, True), (exact, True), (slow, True), (near[:_NEAR], False)):
         while tests:
             size = _BATCH if ran == 0 else _LATER
             batch, tests = tests[:size], tests[size:]
-            left = end - time.monotonic()
+            left = end - tree.used
             patience = {test: covered.patience(test) for test in batch}
             outcome, said = tree.plant(mutant, batch, left, patience) if left > 0 else ("late", "")
             if outcome == "hangs":  # twice, for the machine may have been busy
@@ -453,16 +494,16 @@ def _by_lines(
             if outcome == "late":
                 return Verdict("unjudged" if needed else "passed", ran=ran)
             ran += len(batch)
-    return Verdict("passed", ran=ran)
+    return Verdict("passed", ran=ran) if exact else None
 
 
 def _by_list(
     mutant: Mutant, tree: Tree, settings: dict[str, Any], proofs: _Proofs, budget: float | None
 ) -> Verdict:
     """Run the tests that ``mutate.toml`` names for the file."""
-    end = time.monotonic() + (budget or float("inf"))
+    end = tree.used + (budget or float("inf"))
     for count, tests in enumerate(_tests(settings, mutant.file)):
-        start = time.monotonic()
+        start = tree.used
         outcome, said = tree.plant(mutant, [tests], min(proofs.limit(tests), end - start))
         if outcome == "late":
             outcome = "hangs" if budget is None else "late"
@@ -470,14 +511,15 @@ def _by_list(
             finder = _finder(said) if outcome == "failed" else tree.now
             proofs.passes(tree, tests if outcome == "hangs" else finder, tests)
             return Verdict(outcome, finder, count + 1)
-        if outcome == "late" or end < time.monotonic():
+        if outcome == "late" or end < tree.used:
             return Verdict("unjudged", ran=count)
-        proofs.passed(tests, time.monotonic() - start)
+        proofs.passed(tests, tree.used - start)
     return Verdict("passed", ran=len(_tests(settings, mutant.file)))
 
 
 class _Proofs:
-    """Which tests pass without a mistake, and in how many seconds; kept for each text of the tests.
+    """Which tests pass without a mistake, and in how many seconds of a processor; kept for each
+    text of the tests.
 
     Only a test that failed with a mistake is run without it: that is the one that must pass.
     """
@@ -501,11 +543,11 @@ class _Proofs:
         finder = tests if finder == "?" else finder
         if {self._key(finder), self._key(tests)} & set(self._seconds):
             return
-        began = time.monotonic()
+        began = tree.used
         outcome, said = tree.run([finder], 3600)
         if outcome != "passed":
             raise SystemExit(f"without any mistake {finder} does not pass:\n{said[-3000:]}")
-        self.passed(finder, time.monotonic() - began)
+        self.passed(finder, tree.used - began)
 
     def begins(self, tree: Tree, test: str, patience: dict[str, float]) -> None:
         """Stop where tests do not even begin without a mistake; one is asked once."""
@@ -606,7 +648,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the choice")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
-        "--budget", type=float, default=90, help="seconds of tests for each in Python"
+        "--budget", type=float, default=60, help="a processor's seconds for each in Python"
     )
     parser.add_argument("--first", type=int, help="run so many of the tests only, to see most soon")
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")

@@ -2,8 +2,9 @@
 """Which tests run which line of the package, and in how many seconds; measured with coverage.
 
 Kept in ``build/mutants/coverage`` for each text of a file of tests, so that a second run measures
-only files of tests that are new or changed. Each measurement keeps the package's texts beside it:
-where a file was changed since, its lines are found again by comparing the texts.
+only files of tests that are new or changed; of these, tests that once took long keep what they
+ran then. Each measurement keeps the package's texts beside it: where a file was changed since, its
+lines are found again by comparing the texts.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ NOT_MEASURED = (
     "tests/tools/*",
 )
 
-#: Seconds of a test that comes after all that are shorter.
-_LONG = 20
+#: Seconds of a test that comes after all that are shorter, and of one that is not measured again.
+_LONG, _ONCE = 20, 4
 
 #: Seconds to build a simulator, which was at hand without a mistake and is not with one.
 _BUILDS = 120
@@ -50,6 +51,9 @@ class Covered:
         self._index: dict[str, list[str]] = json.loads(index.read_text()) if index.is_file() else {}
         #: Each test's time, where it passed without a mistake.
         self.seconds: dict[str, float] = {}
+        self._run: dict[str, str] = {}
+        #: Lines of a file that were not there when a run was measured.
+        self._later: dict[tuple[str, str], set[int]] = defaultdict(set)
         self._load()
 
     def missing(self) -> list[str]:
@@ -71,6 +75,10 @@ class Covered:
         shutil.copytree(folder / "src" / "bnn", run / "bnn", ignore=_only_python)
         log = run / "tests.jsonl"
         log.touch()
+        # A test that was measured and takes long keeps what it ran then.
+        kept = {t: self._run[t] for t, s in self.seconds.items() if s > _ONCE}
+        kept = {test: number for test, number in kept.items() if test.partition("::")[0] in digests}
+        (run / "kept").write_text(json.dumps(kept))
         command = [sys.executable, "-m", "pytest", "-q", "-n2", "-p", "no:cacheprovider"]
         command += ["-p", "bnn_mutants", f"--cov={folder / 'src' / 'bnn'}", "--cov-context=test"]
         command += ["--cov-report=", *files]
@@ -78,7 +86,10 @@ class Covered:
         with (run / "said").open("w") as said:
             subprocess.run(
                 command, cwd=folder, stdout=said, stderr=said, check=False,
-                env={**environment, "COVERAGE_FILE": str(run / "data"), "BNN_MUTANT_LOG": str(log)},
+                env={
+                    **environment, "COVERAGE_FILE": str(run / "data"), "BNN_MUTANT_LOG": str(log),
+                    "BNN_MUTANT_SKIP": str(run / "kept"),
+                },
             )  # fmt: skip
         print((run / "said").read_text().splitlines()[-1], flush=True)
         (run / "folder").write_text(str(folder))
@@ -88,11 +99,22 @@ class Covered:
 
     def _load(self) -> None:
         self.seconds.clear()
+        self._run.clear()
         self._lines = cache(self._lines_of)
-        for file, (_, number) in self._index.items():
-            for test, seconds, outcome in _logged(self._kept / f"run-{number}" / "tests.jsonl"):
-                if outcome == "passed" and test.partition("::")[0] == file:
-                    self.seconds[test] = seconds
+        logs = {
+            path.name.removeprefix("run-"): _logged(path / "tests.jsonl")
+            for path in self._kept.glob("run-*")
+        }
+        for number in {number for _, number in self._index.values()}:
+            kept = self._kept / f"run-{number}" / "kept"
+            older = json.loads(kept.read_text()) if kept.is_file() else {}
+            rows = [(number, *row) for row in logs[number]]
+            rows += [(n, *row) for n in {*older.values()} for row in logs[n] if row[0] in older]
+            for where, test, seconds, outcome in rows:
+                file = test.partition("::")[0]
+                of_it = self._index.get(file, ["", ""])[1] == number and older.get(test, number)
+                if outcome == "passed" and of_it == where and (self._root / file).is_file():
+                    self.seconds[test], self._run[test] = seconds, where
 
     def tests(self, file: str, line: int) -> tuple[list[str], list[str]]:
         """Tests that run a line of a file of the package; then others that could tell.
@@ -110,6 +132,8 @@ class Covered:
         lines, names, function = place((self._root / file).read_text(), line)
         known = self._lines(file)
         exact = self._of(known, [line]) or self._of(known, lines)
+        # Where a test was measured before the line was written, its function must do.
+        exact |= {t for t in self._of(known, function) if line in self._later[file, self._run[t]]}
         if names:
             names = _made_of((self._root / file).read_text(), names)
             exact = self._of(known, _naming((self._root / file).read_text(), names) - {*lines})
@@ -170,12 +194,13 @@ class Covered:
         """Line -> tests that run it (in that phase only, where one is given)."""
         found: dict[int, set[str]] = defaultdict(set)
         text = (self._root / file).read_text().splitlines()
-        for number in sorted({number for _, number in self._index.values()}):
+        for number in sorted({*self._run.values()}):
             run = self._kept / f"run-{number}"
             if not (run / "bnn" / Path(file).relative_to("src/bnn")).is_file():
                 continue
             before = (run / "bnn" / Path(file).relative_to("src/bnn")).read_text().splitlines()
             moved = _moved(before, text)
+            self._later[file, number] = {*range(1, len(text) + 1)} - {*moved.values()}
             path = f"{(run / 'folder').read_text()}/{file}"
             with sqlite3.connect(run / "data") as data:
                 rows = data.execute(
@@ -185,8 +210,7 @@ class Covered:
                 ).fetchall()
             for context, bits in rows:
                 test, _, when = context.rpartition("|")
-                named = self._index.get(test.partition("::")[0], ("", ""))[1]
-                if named == number and test in self.seconds and when.startswith(phase):
+                if self._run.get(test) == number and when.startswith(phase):
                     for line in numbits_to_nums(bits):
                         if line in moved:
                             found[moved[line]].add(test)

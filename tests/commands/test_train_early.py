@@ -54,6 +54,17 @@ def test_a_run_that_is_not_there_comes_first(tmp_path: Path) -> None:
         assert "training needs torch" in _said(*args)
 
 
-def test_what_is_right_is_told_to_need_pytorch(tmp_path: Path) -> None:
-    said = _said("train", "lfc-w1a1", "--data", "mnist", "-o", tmp_path / "run")
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("--patience", "3"),
+        ("--whole",),
+        ("--teacher", "lfc-w1a1", "--taught", "0.5"),
+        ("--preprocess", "digit"),
+        ("--rate", "0.01", "--epochs", "2", "--batch", "7"),
+    ],
+)
+def test_what_is_right_is_told_to_need_pytorch(more: tuple[str, ...], tmp_path: Path) -> None:
+    said = _said("train", "lfc-w1a1", "--data", "mnist", *more, "-o", tmp_path / "run")
     assert "training needs torch" in said

@@ -224,8 +224,9 @@ class _Program:
             case "SETITEMS":
                 self._set(self._marked())
             case "DICT":
+                items = self._marked()
                 stack.append({})
-                self._set(self._marked())
+                self._set(items)
             case "REDUCE" | "NEWOBJ":
                 arguments = stack.pop()
                 stack.append(self._made(stack.pop(), arguments))

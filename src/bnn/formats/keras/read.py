@@ -148,6 +148,8 @@ class _Reader:
         self.report.ignored += model.unused
         self.flows: dict[str, _Flow] = {}
         self.input: Input | None = None
+        #: What is applied to the input before it is read as a grid's values; None if it is not.
+        self.steps: tuple[Step, ...] | None = None
         self.input_shape: tuple[int, ...] = ()
         self.lattice = Lattice()
         self.order: Any = "folded"
@@ -234,6 +236,9 @@ class _Reader:
             )
         self.input, self.lattice = given, lattice
         self.report.used("input", f"{given.precision} of shape {given.shape}")
+        return self._from_input(flow, given)
+
+    def _from_input(self, flow: _Flow, given: Input) -> _Flow:
         flat = flow.flat and len(given.shape) == 3
         return replace(flow, layer="input", steps=(), flat=flat)
 
@@ -243,6 +248,8 @@ class _Reader:
         The grid is the one that the caller chose. By default the values are bytes if the model
         scales its input itself, else bytes scaled to [-1, 1].
         """
+        if self.input is not None and flow.steps == self.steps:  # another layer reads it too
+            return self._from_input(flow, self.input)
         chosen = self.chosen
         if chosen is None:
             chosen = grid("bytes" if flow.steps else "symmetric")
@@ -254,6 +261,7 @@ class _Reader:
         for product, added in flow.steps:
             factor, offset = factor * product, offset * product + added
         lattice = chosen.lattice(factor, offset, flow.steps)
+        self.steps = flow.steps
         return self._fed(flow, chosen.input(self.input_shape), lattice)
 
     def _quantized_input(self, given: Named, flow: _Flow) -> _Flow | None:

@@ -343,7 +343,9 @@ def _attribute(path: Path, item: Any, node: str) -> Any:
     try:
         value = onnx.helper.get_attribute_value(item)
     except ValueError:
-        raise FormatError(f"{path}: node {node!r}: attribute {item.name} has no type") from None
+        value = None
+    if value is None:  # as some versions of onnx answer
+        raise FormatError(f"{path}: node {node!r}: attribute {item.name} has no type")
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
