@@ -196,7 +196,7 @@ KERAS, LFC = "keras/larq-tutorial.h5", "lfc-w1a1"
         (["missing.h5", "--pictures", "int8/16", "-o", "x.bnn"], "--pictures is unit, symmetric"),
         (["missing.h5", "-o", "folder/x.bnn"], "folder is not a folder"),
         (["brevitas/tfc-w1a1.tar", "-o", "x.bnn", "--input", "unit"], "remove --input"),
-        (["theano/tfc-1w-1a.npz", "-o", "x.bnn", "--input", "unit"], "remove --input"),
+        (["theano/tfc-1w-1a.npz", "-o", "x.bnn", "--input", "unit"], "--input is for"),
         (["chainer/mlp.npz", "-o", "x.bnn", "--rounding", "original"], "--rounding is for theano"),
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--rounding", "original"], "is a model already"),
         ([LFC, "--to", "bnn-pynq", "-o", "y", "--topology", "lfc"], "is a model already"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import re
 import tarfile
 from functools import cache
 from pathlib import Path
@@ -288,14 +289,27 @@ def test_a_network_that_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"name = 1\n", b"\x89HDF\r\n\x1a\n" + bytes(600), b"x" * 5000]
+    ("name", "content", "said"),
+    [
+        ("net", b"", "is not a tar archive, .*bnn convert makes"),
+        ("net", b"name = 1\n", "is not a tar archive, .*bnn convert makes"),
+        ("net.x", b"x" * 5000, "is not a tar archive, .*bnn convert makes"),
+        ("net", b"\x89HDF\r\n\x1a\n" + bytes(600), "is another framework's file; convert it first"),
+        ("net", b"PK\x03\x04" + bytes(600), "is another framework's file; convert it first"),
+        (
+            "a net.H5",
+            b"",
+            "is another framework's file; convert it first: bnn convert '.*H5'",
+        ),
+        ("net.onnx", b"x" * 5000, "is another framework's file; convert it first"),
+    ],
 )
 def test_a_file_of_another_kind_is_not_called_a_damaged_archive(
-    tmp_path: Path, content: bytes
+    tmp_path: Path, name: str, content: bytes, said: str
 ) -> None:
-    path = tmp_path / "net.h5"
+    path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(ParameterError, match=r"net\.h5: is not a tar archive, .*bnn convert makes"):
+    with pytest.raises(ParameterError, match=f"{re.escape(name)}: {said}"):
         load_any(path)
 
 

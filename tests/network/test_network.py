@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], Any, list[Any], str]] = {
         ["float16", "", None],
         "float32 or float64",
     ),
-    "layers": (network, [FLAT, dense(40)], [[]], "at least one layer"),
+    "layers": (network, [FLAT, dense(40)], [[]], "the network has no layers"),
     "names": (
         lambda name: network([Flatten("a"), dense(40, name=name)]),
         "b",
@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], Any, list[Any], str]] = {
         lambda count: network(after(steps(count))),
         2,
         [3, 4],
-        "thresholds for .* not 2",
+        "has thresholds for 3 channels, but reads 2",
     ),
     "thresholds of all": (lambda count: network(after(steps(count))), 1, [0, 40], "thresholds"),
     **{

@@ -200,7 +200,7 @@ def test_limits_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_DIGITS", 7, "a number has more than 6 digits"),
         ("MAX_ALL_DOTS", 1, "it has more than 0 dots"),
         ("MAX_DOTS", 1, "a line has 1 dots, more than 0"),
-        ("MAX_LAYERS", 4, "a topology has 1 to 3 layers"),
+        ("MAX_LAYERS", 4, "has 4 layers; from 1 to 3 are possible"),
     ):
         monkeypatch.setattr(topology, name, most)
         loads(plain)
