@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ def test_file_systems_without_locks(
         pass
 
 
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """Python's own handlers: a test run in the background ignores Ctrl-C."""
+    before = {one: signal.getsignal(one) for one in BOTH}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("number", BOTH)
 def test_a_signal_stops_once(number: Any) -> None:
     before = {one: signal.getsignal(one) for one in BOTH}
@@ -102,6 +115,7 @@ def test_a_signal_stops_once(number: Any) -> None:
     assert {one: signal.getsignal(one) for one in BOTH} == before
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_signals_that_are_ignored_stay_ignored() -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -113,6 +127,7 @@ def test_signals_that_are_ignored_stay_ignored() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_other_threads_change_no_handler() -> None:
     before, seen = [signal.getsignal(one) for one in BOTH], []
 
