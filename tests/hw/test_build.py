@@ -35,6 +35,7 @@ from bnn.program.operations import ArgMax, Dot
 from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 from bnn.run import prepare
+from bnn.run.edges import compared
 from bnn.system import install
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
 
@@ -241,6 +242,9 @@ def test_operations_that_are_called_as_the_circuits_own_signals(name: str) -> No
         found = prepare("sim", renamed, quick=True).run(inputs)
         expected = prepare("reference", program).run(inputs)
         np.testing.assert_array_equal(found.scores, expected.scores)
+        watched = prepare("sim", renamed, quick=True, watched=True)
+        compared(renamed, inputs, watched)  # raises if an edge is another one
+        assert set(watched.edges(inputs)) >= {"act", "out"}
         return
     with pytest.raises(BuildError, match=f"^{name}: the circuit has two signals of this name"):
         build(renamed, folding)

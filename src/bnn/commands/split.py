@@ -119,10 +119,11 @@ def split(
 def named(known: tuple[Layer, ...], name: str) -> Layer:
     """Return the layer that has an operation called ``name``."""
     from bnn.errors import UnknownNameError
+    from bnn.program.cut import by_operation
 
-    for layer in known:
-        if name == layer.name or name in layer.ops:
-            return layer
+    layer = by_operation(known).get(name)
+    if layer is not None:
+        return layer
     names = ", ".join(layer.name for layer in known)
     raise UnknownNameError(f"no layer is called {name!r}; there are: {names}")
 

@@ -11,15 +11,8 @@ from rich.table import Table
 
 from bnn.plan import arm
 from bnn.plan.split import Assumed, Cut, Times, Whole, pays, slower, software_times, whole_times
+from bnn.plan.split_page import PAYS, us
 from bnn.system.terminal import harmless
-
-PAYS = {
-    "free": "nearly free",
-    "always": "always",
-    "batch": "in batches",
-    "overlap": "overlapped",
-    "never": "never",
-}
 
 
 def _table(title: str, texts: Sequence[str], numbers: Sequence[str], last: str = "") -> Table:
@@ -31,11 +24,6 @@ def _table(title: str, texts: Sequence[str], numbers: Sequence[str], last: str =
     if last:
         table.add_column(last)
     return table
-
-
-def us(value: float) -> str:
-    """Return microseconds as text, with three digits at least."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def overview(model: str, whole: Whole, found: Sequence[Cut], assumed: Assumed) -> RenderableType:
@@ -61,7 +49,7 @@ def overview(model: str, whole: Whole, found: Sequence[Cut], assumed: Assumed) -
             us(max(0.0, cut.lost_us(whole, assumed))),
             *_times(times),
             f"{slower(cut, whole, assumed):.3g}",
-            PAYS[pays(cut, whole, assumed)],
+            PAYS[pays(cut, whole, assumed)][0],
         )
     here = us(whole.software.here_many_us)
     ratio = f"{software.batch / chip.batch:.3g}"

@@ -53,13 +53,7 @@ def as_json(
     if cells is not None:
         report["cells"] = cells
         report["used"] = {
-            kind: cells["total"].get(kind, 0) / have
-            for kind, have in (
-                ("LUT", board.part.luts),
-                ("FF", board.part.ffs),
-                ("BRAM36", board.part.bram36),
-                ("DSP", board.part.dsps),
-            )
+            kind: cells["total"].get(kind, 0) / have for kind, have in board.part.cells.items()
         }
     if routed is not None:
         report["route"] = {

@@ -20,9 +20,8 @@ def too_many(design: Design, part: Part) -> str:
     most, memories = 1 + LUT_ERROR, 1 + BRAM_ERROR
     budget = Budget(most * part.luts, most * part.ffs, memories * part.bram36, most * part.dsps)
     excess = budget.excess(cost.of_design(design))
-    have = {"LUT": part.luts, "FF": part.ffs, "BRAM36": part.bram36, "DSP": part.dsps}
     text = " and ".join(
-        f"about {used:,.0f} {kind} of {have[kind]:,g}" for kind, (used, _) in excess.items()
+        f"about {used:,.0f} {kind} of {part.cells[kind]:,g}" for kind, (used, _) in excess.items()
     )
     if "BRAM36" in excess:
         name, bram36 = largest_memory(design)

@@ -30,7 +30,6 @@ from bnn.program.program import Program
 FILL = 0.85
 #: If FIFOs make a plan too large, the next limit of cycles is larger by 1/16 of this one.
 _SLOWER = 16
-_KINDS = ("LUT", "FF", "BRAM36", "DSP")
 
 
 @dataclass(frozen=True)
@@ -134,9 +133,9 @@ class Plan:
     @property
     def used(self) -> dict[str, tuple[float, float]]:
         """Kind of cell -> (estimated number that the plan uses, number in the part)."""
-        have = (self.part.luts, self.part.ffs, self.part.bram36, self.part.dsps)
+        have = self.part.cells
         use = (self.cost.lut, self.cost.ff, self.cost.bram36, self.cost.dsp)
-        return dict(zip(_KINDS, zip(use, map(float, have), strict=True), strict=True))
+        return {kind: (used, float(have[kind])) for kind, used in zip(have, use, strict=True)}
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as values that JSON can express.

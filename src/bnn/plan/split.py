@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -25,8 +25,6 @@ from bnn.program.program import Program
 from bnn.run import prepare
 from bnn.run.stages import Stage, stages
 
-#: Function that is called with each step, and the share done, 0 to 1.
-Progress = Callable[[str, float], None]
 Pays = Literal["free", "always", "batch", "overlap", "never"]
 #: Nearly as fast: at most so many times the time.
 _NEARLY = 1.1
@@ -72,6 +70,11 @@ class Assumed:
                 raise PlanError(
                     f"{name} must be a whole number from 1, not {getattr(self, name)!r}"
                 )
+
+    @property
+    def at_a_time(self) -> int:
+        """Number of images that chip and processor work on at a time."""
+        return min(self.chunk, self.batch)
 
 
 @dataclass(frozen=True)
@@ -219,12 +222,10 @@ class Cut:
 
     def _overlapped_us(self, assumed: Assumed) -> float:
         """Return the microseconds per image of a pipeline of parts and host, chunk by chunk."""
-        size = min(assumed.chunk, assumed.batch)
-        chunks = -(-assumed.batch // size)
+        size = assumed.at_a_time
         steps = [each.us(size, assumed.mhz) for each in self.circuits]
         host = size * (self.host_us(assumed, size) + self.copies_us(assumed))
-        steps.append(host + len(self.circuits) * assumed.call_us)
-        return (sum(steps) + (chunks - 1) * max(steps)) / assumed.batch
+        return _pipelined_us([*steps, host + len(self.circuits) * assumed.call_us], assumed)
 
     def swapped_us(self, assumed: Assumed) -> float:
         """Return the microseconds per image of a batch if the chip has one part at a time."""
@@ -246,10 +247,15 @@ def whole_times(whole: Whole, assumed: Assumed) -> Times:
     copies = (circuit.bytes_in + circuit.bytes_out) / assumed.copy_mbytes
     one = circuit.us(1, assumed.mhz) + copies + assumed.call_us
     batch = (circuit.us(assumed.batch, assumed.mhz) + assumed.call_us) / assumed.batch + copies
-    size = min(assumed.chunk, assumed.batch)
-    steps = (circuit.us(size, assumed.mhz), size * copies + assumed.call_us)
-    chunks = -(-assumed.batch // size)
-    return Times(one, batch, (sum(steps) + (chunks - 1) * max(steps)) / assumed.batch)
+    size = assumed.at_a_time
+    steps = [circuit.us(size, assumed.mhz), size * copies + assumed.call_us]
+    return Times(one, batch, _pipelined_us(steps, assumed))
+
+
+def _pipelined_us(steps: list[float], assumed: Assumed) -> float:
+    """Return the time per image of steps that work at once, each on other images at a time."""
+    pieces = -(-assumed.batch // assumed.at_a_time)
+    return (sum(steps) + (pieces - 1) * max(steps)) / assumed.batch
 
 
 def software_times(whole: Whole, assumed: Assumed) -> Times:
@@ -301,14 +307,10 @@ def _scores_only(program: Program) -> Program:
     return part(program, end=program.scores)
 
 
-def cuts(
-    program: Program, folding: Folding, names: list[str], progress: Progress | None = None
-) -> Iterator[Cut]:
+def cuts(program: Program, folding: Folding, names: list[str]) -> Iterator[Cut]:
     """Yield the cut of each layer in ``names``, names as of :func:`bnn.program.cut.layers`."""
     found = {layer.name: layer for layer in layers(program)}
-    for number, name in enumerate(names):
-        if progress is not None:
-            progress(name, number / len(names))
+    for name in names:
         yield _cut(program, folding, found[name])
 
 

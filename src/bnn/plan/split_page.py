@@ -15,7 +15,7 @@ from bnn.system.page import both
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 900, 110, 30, 60, 30
 _CHIP, _ARM, _SERIAL, _OVERLAPPED = "#3a7d44", "#b7791f", "#d1495b", "#30638e"
-_PAYS: dict[Pays, tuple[str, str]] = {
+PAYS: dict[Pays, tuple[str, str]] = {
     "free": ("nearly free", "ほぼ損失なし"),
     "always": ("always", "常に"),
     "batch": ("in batches", "バッチなら"),
@@ -103,7 +103,7 @@ def _table(whole: Whole, cuts: Sequence[Cut], assumed: Assumed) -> str:
     rows = [
         _row(
             both("nothing", "なし"),
-            ["", "", "", "", *map(_us, (chip.one, chip.batch, chip.overlapped)), "1"],
+            ["", "", "", "", *map(us, (chip.one, chip.batch, chip.overlapped)), "1"],
             "",
         )
     ]
@@ -123,10 +123,10 @@ def _table(whole: Whole, cuts: Sequence[Cut], assumed: Assumed) -> str:
             times.overlapped,
         ]
         ratio = f"{slower(cut, whole, assumed):.3g}"
-        verdict = both(*_PAYS[pays(cut, whole, assumed)])
-        rows.append(_row(name, [*map(_us, values), ratio], verdict))
-    everything = [_us(software.batch), _us(whole.software.here_many_us), "", ""]
-    everything += [*map(_us, (software.one, software.batch, software.overlapped))]
+        verdict = both(*PAYS[pays(cut, whole, assumed)])
+        rows.append(_row(name, [*map(us, values), ratio], verdict))
+    everything = [us(software.batch), us(whole.software.here_many_us), "", ""]
+    everything += [*map(us, (software.one, software.batch, software.overlapped))]
     everything.append(f"{software.batch / chip.batch:.3g}")
     rows.append(_row(both("everything", "すべて"), everything, ""))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -137,7 +137,8 @@ def _row(name: str, numbers: Sequence[str], verdict: str) -> str:
     return f'<tr><th scope="row">{name}</th>{cells}<td>{verdict}</td></tr>'
 
 
-def _us(value: float) -> str:
+def us(value: float) -> str:
+    """Return microseconds as text, with three digits at least."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from bnn.library import load
-from bnn.lower import lower
-from bnn.network import topology
-from bnn.network.assemble import assemble, random_parameters
 from bnn.program.program import Program
 
 SUFFIX = ".toml"
@@ -33,5 +28,12 @@ def program_of(name: str) -> Program:
     """
     if not is_topology(name):
         return load(name).program
+    # Not for models, which most plans are of: these imports take a tenth of a second.
+    import numpy as np
+
+    from bnn.lower import lower
+    from bnn.network import topology
+    from bnn.network.assemble import assemble, random_parameters
+
     stack = topology.load(name)
     return lower(assemble(stack, random_parameters(stack, np.random.default_rng(1))))

@@ -66,6 +66,11 @@ def layers(program: Program) -> tuple[Layer, ...]:
     return tuple(Layer(_name(group), tuple(op.name for op in group)) for group in groups)
 
 
+def by_operation(found: Iterable[Layer]) -> dict[str, Layer]:
+    """Return name of each operation -> the layer that it is of. A layer has the name of one."""
+    return {op: layer for layer in found for op in layer.ops}
+
+
 def _joins(before: Op, op: Op) -> bool:
     match op:
         case Dot():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.errors import InputError, UnknownNameError
-from bnn.program.cut import Layer, cut_edge, layers, part, passed_on
+from bnn.program.cut import Layer, by_operation, cut_edge, layers, part, passed_on
 from bnn.program.operations import INPUT, ArgMax, Edge
 from bnn.program.program import Program
 
@@ -180,13 +180,13 @@ def _units(
 
 def _given(found: Sequence[Layer], host: HostLayers) -> dict[str, HostFunction | AddedLayer | None]:
     """Return name of each layer that is named -> what runs on the host for it."""
-    by_op = {op: layer.name for layer in found for op in layer.ops}
+    by_op = by_operation(found)
     given: dict[str, HostFunction | AddedLayer | None] = {}
     for name, function in host.items():
         if name not in by_op:
             known = ", ".join(layer.name for layer in found)
             raise UnknownNameError(f"host_layers: no layer is called {name!r}; there are: {known}")
-        layer = by_op[name]
+        layer = by_op[name].name
         if layer in given:
             raise InputError(f"host_layers: {name!r} is of the layer {layer!r}, which is named too")
         given[layer] = function

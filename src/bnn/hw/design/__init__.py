@@ -63,8 +63,9 @@ def build(program: Program, folding: Folding) -> Design:
         if op.name not in wiring.needs.merged:
             _place(wiring, op)
     target = output_end(wiring)
+    blocks = {*wiring.streams, *(each.name for each in wiring.instances)}
     for name in folding.fifos:
-        if name not in wiring.streams:
+        if name not in blocks:
             raise BuildError(
                 f"the folding has fifos.{name}, but the design has no block {name!r}; remove it"
             )

@@ -18,6 +18,8 @@ from bnn.program.program import Program
 
 #: Units that the parameter bus can address.
 MAX_UNITS = 256
+#: Streams of bnn_core's ports: input, output and parameters.
+_PORTS = ("i", "o", "p")
 
 
 @dataclass
@@ -50,20 +52,22 @@ class Wiring:
     def place(
         self, name: str, layer: str, block: Block, *inputs: str, unit: int | None = None
     ) -> str:
-        """Add the instance ``name``; return the name of its output stream, which is ``name`` too.
+        """Add the instance ``name``; return the name of its output stream.
 
+        The stream is called as the instance is, unless a port of bnn_core has this name.
         If the folding requests a FIFO after the instance, add the FIFO and return the name of the
         FIFO's output stream.
         """
         depth = self.folding.fifos.get(name)
         if depth is not None and isinstance(block, Fifo):
             block = replace(block, depth=depth)
-        self.instances.append(Instance(name, layer, block, inputs, (name,), unit))
-        self.stream(name, block.output_bits)
+        stream = f"{name}_stream" if name in _PORTS else name
+        self.instances.append(Instance(name, layer, block, inputs, (stream,), unit))
+        self.stream(stream, block.output_bits)
         if depth is None or isinstance(block, Fifo):
-            return name
+            return stream
         fifo = Fifo(block.output_bits, depth, block.output_words)
-        return self.place(f"{name}_buffer", layer, fifo, name)
+        return self.place(f"{name}_buffer", layer, fifo, stream)
 
     def stream(self, name: str, bits: int) -> None:
         """Add a stream of the circuit, whose signals are ``name`` with an ending.

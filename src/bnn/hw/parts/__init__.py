@@ -46,6 +46,11 @@ class Part:
     yosys: str = "xc7"
     prjxray: str = ""
 
+    @property
+    def cells(self) -> dict[str, float]:
+        """Kind of cell -> how many the chip has."""
+        return {"LUT": self.luts, "FF": self.ffs, "BRAM36": self.bram36, "DSP": self.dsps}
+
 
 def parse(name: str, table: Table) -> Part:
     """Return the part that a TOML table describes.
