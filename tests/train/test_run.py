@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A whole training, from a folder of pictures to a certified model, and what can go wrong."""
 
+import itertools
 import json
 import os
 import re
@@ -477,6 +478,11 @@ def test_damaged_settings_are_said(tmp_path, text):
         read_settings(tmp_path)
 
 
+def _settings(batch: int, *, given: bool) -> Settings:
+    found = Settings.make("lfc-w1a1", "mnist", batch=batch)
+    return replace(found, batch_given=given)
+
+
 @pytest.mark.parametrize(
     ("wanted", "pictures", "batch"),
     [
@@ -489,20 +495,42 @@ def test_damaged_settings_are_said(tmp_path, text):
         (125, 16, 16),
         (125, 15, 15),
         (3, 2, 2),
-        (1, 1, 1),
     ],
 )
-def test_the_batch_of_small_data(wanted, pictures, batch):
-    assert batch_for(wanted, pictures) == batch
+def test_a_batch_that_was_given_is_kept_where_there_are_enough_pictures(wanted, pictures, batch):
+    assert batch_for(_settings(wanted, given=True), pictures) == batch
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pictures", "batch"),
+    [
+        (125, 60_000, 125),
+        (125, 1250, 125),
+        (125, 1249, 124),  # a tenth
+        (125, 179, 17),
+        (125, 169, 16),
+        (125, 16, 16),
+        (125, 15, 15),
+        (3, 2, 2),
+    ],
+)
+def test_a_batch_that_was_not_given_is_a_tenth_of_few_pictures(wanted, pictures, batch):
+    assert batch_for(_settings(wanted, given=False), pictures) == batch
+
+
+def test_only_a_batch_of_the_user_is_given():
+    assert not Settings.make("lfc-w1a1", "mnist").batch_given
+    assert not Settings.make("lfc-w1a1", "mnist", batch=None).batch_given
+    assert Settings.make("lfc-w1a1", "mnist", batch=256).batch_given
 
 
 def test_fewer_pictures_than_a_batch_make_the_batch_smaller(topology_file, pictures, tmp_path):
     said = []
     wanted = Settings.make(str(topology_file), str(pictures), epochs=1)
     found = train(wanted, tmp_path / "run", replace(QUIET, say=said.append), resume=False)
-    assert any("batch 24 (not 125: there are few pictures)" in line for line in said)
-    assert found.settings["recipe"]["batch"] == 24
-    assert " --batch 24 " in (tmp_path / "run" / "card.md").read_text()
+    assert any("batch 16 (not 125: there are few pictures)" in line for line in said)
+    assert found.settings["recipe"]["batch"] == 16
+    assert " --batch 16 " in (tmp_path / "run" / "card.md").read_text()
 
 
 @pytest.mark.parametrize("counts", [(3, 2), (5, 4), (2, 2), (1, 9)])
@@ -521,8 +549,9 @@ def test_a_handful_of_pictures(tmp_path, counts):
 
 @pytest.mark.parametrize("pictures", range(2, 40))
 def test_batches_are_never_single_pictures_or_more_than_there_are(pictures):
-    for wanted in (2, 3, 16, 17, 125):
-        assert 2 <= batch_for(wanted, pictures) <= min(wanted, pictures) or wanted <= pictures
+    for wanted, given in itertools.product((2, 3, 16, 17, 125), (True, False)):
+        least = min(2, pictures)
+        assert least <= batch_for(_settings(wanted, given=given), pictures) <= min(wanted, pictures)
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,11 @@ RANGES: dict[str, Range | Collection[str]] = {
     "seed": Range(0, 2**32 - 1),
     "preprocess": tuple(PREPROCESSES),
 }
-#: Smallest batch, if there are enough pictures. A larger batch is cut to a quarter of the training
-#: part, so that an epoch has several steps.
+#: Smallest batch that is chosen, if there are enough pictures.
 MIN_BATCH = 16
+#: Steps that an epoch has at least, while batches are larger than ``MIN_BATCH``: with two steps an
+#: epoch a network of 200 pictures has learned nothing when the epochs are over.
+MIN_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Settings:
         teachers: networks to learn from: folders of runs, or models by name or file.
         whole: also train on the validation part, and deploy the last epoch.
         skip_broken: skip pictures that cannot be read, instead of raising an error.
+        batch_given: whether the user chose the recipe's batch; else a data set of few pictures has
+            a smaller one, see :func:`batch_for`.
     """
 
     network: str
@@ -119,6 +123,7 @@ class Settings:
     teachers: tuple[str, ...] = ()
     whole: bool = False
     skip_broken: bool = False
+    batch_given: bool = True  # runs that do not say so began when no other batch was chosen
 
     def __post_init__(self) -> None:
         check_values(self, RANGES)
@@ -158,7 +163,18 @@ class Settings:
         start = None if init is None else _whole_name(init)
         taught_by = tuple(_whole_name(one) for one in teachers)
         recipe = replace(recipe, **wanted)  # type: ignore[arg-type]
-        return cls(network, data, preprocess, seed, recipe, start, taught_by, whole, skip_broken)
+        return cls(
+            network,
+            data,
+            preprocess,
+            seed,
+            recipe,
+            start,
+            taught_by,
+            whole,
+            skip_broken,
+            batch_given="batch" in wanted,
+        )
 
 
 def _whole_name(source: str | os.PathLike[str]) -> str:
@@ -261,7 +277,7 @@ def _learn(
     _check_training(parts)
     keep_report(folder, parts.report, began=last is not None)
     teachers = _learn_from(settings, stack, parts, options.say, started=last is not None)
-    recipe = replace(settings.recipe, batch=batch_for(settings.recipe.batch, len(parts.training)))
+    recipe = replace(settings.recipe, batch=batch_for(settings, len(parts.training)))
     precision = precision_of(stack, options.precision)
     options = replace(options, precision=precision)
     if tell is not None:
@@ -274,8 +290,16 @@ def _learn(
     return parts if first else None
 
 
-def batch_for(wanted: int, pictures: int) -> int:
-    """Return the number of pictures per step: ``wanted``, or fewer for a small data set."""
+def batch_for(settings: Settings, pictures: int) -> int:
+    """Return the number of pictures per step, for a training part of ``pictures``.
+
+    It is the recipe's batch, or less for a small data set: at most a tenth of the pictures, but at
+    least ``MIN_BATCH``. A batch that the user gave is only cut, to a quarter, if it has more
+    pictures than there are.
+    """
+    wanted = settings.recipe.batch
+    if not settings.batch_given:
+        wanted = min(wanted, max(MIN_BATCH, pictures // MIN_STEPS))
     if wanted <= pictures:
         return wanted
     return min(pictures, max(MIN_BATCH, pictures // 4))
@@ -435,7 +459,7 @@ def finish(
     _check_trained(settings, parts, kept.get(RUN), path)
     told = {**describe(settings), "arithmetic": arithmetic_of(path)}
     parts = replace(parts, report=parts.report.with_arithmetic(told["arithmetic"]))
-    told["recipe"]["batch"] = batch_for(settings.recipe.batch, len(parts.training))
+    told["recipe"]["batch"] = batch_for(settings, len(parts.training))
     say(f"deploying, and comparing scores of {counted(len(parts.test), 'test picture')}")
     return certify(stack, parts, history, told, folder)
 
