@@ -4,7 +4,7 @@
 import json
 from pathlib import Path
 
-STARTS = {"advised": "as above", "defaults": "--init only", "random": "no option"}
+STARTS = {"advised": "as above", "random": "no --init"}
 
 results = Path(__file__).parents[1] / "results" / "few-pictures.json"
 measured = json.loads(results.read_text(encoding="utf-8"))

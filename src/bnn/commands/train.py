@@ -178,7 +178,7 @@ def _train(
     from bnn.train.run import Settings
     from bnn.train.run import train as start
 
-    say = partial(_say, json=json)
+    say = partial(_say, json=json) if _is_first() else _unsaid
     tell = _tell if _is_first() and not json else None
     watch = (lambda: progress("reading pictures")) if _is_first() else nullcontext
     told = FitOptions(progress=sys.stdout.isatty() and not json, say=say)
@@ -229,6 +229,10 @@ def certify(
 def _say(line: str, *, json: bool) -> None:
     """Print a line of progress at once: a log is read while the training runs."""
     print(harmless(line), file=sys.stderr if json else sys.stdout, flush=True)
+
+
+def _unsaid(_: str) -> None:
+    """Print nothing: the first process of the training prints the lines of all."""
 
 
 def _say_start() -> None:

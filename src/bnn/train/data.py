@@ -283,7 +283,8 @@ class Batches:
         part: pictures and labels, from which batches are drawn.
         size: pictures per batch. In a random order, an incomplete last batch is dropped.
         seed: seed of this epoch's random order; None: the order of the part.
-        rank, ranks: index of this process, and how many processes share the batches.
+        rank, ranks: index of this process, and how many processes work together. In a random order
+            they share each batch of ``size``; else they share the part.
     """
 
     def __init__(
@@ -296,13 +297,17 @@ class Batches:
         if self.seed is None:
             share = len(range(self.rank, len(self.part), self.ranks))
             return -(-share // self.size)
-        return len(self.part) // (self.size * self.ranks)
+        return len(self.part) // self.size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.arange(len(self.part))
         if self.seed is not None:
             order = torch.randperm(len(order), generator=torch.Generator().manual_seed(self.seed))
-        order = order[self.rank :: self.ranks].to(self.part.labels.device)
+        else:
+            order = order[self.rank :: self.ranks]
+        order = order.to(self.part.labels.device)
         for step in range(len(self)):
             chosen = order[step * self.size : (step + 1) * self.size]
+            if self.seed is not None:
+                chosen = chosen[self.rank :: self.ranks]
             yield self.part.pictures[chosen], self.part.labels[chosen]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bnn.program.operations import Borders, Pair
 from bnn.program.precision import BIPOLAR, Precision
+from bnn.train import together
 from bnn.train.quantizers import quantize_activation, quantize_weight
 
 
@@ -150,6 +151,9 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             alike = x.view(-1, 1) if len(self.gamma) == 1 else x
+            # Without gradients the statistics are measured, of a batch that all processes have.
+            if torch.is_grad_enabled() and together.processes() > 1:
+                return self._together(alike).view_as(x)
             args = self.mean, self.variance, self.gamma, self.beta
             return F.batch_norm(alike, *args, True, self.momentum, self.epsilon).view_as(x)
         if x.dtype != torch.float32:  # a teacher's forward pass: its rounding does not matter
@@ -160,6 +164,13 @@ class BatchNorm(nn.Module):
         slope = (self.gamma * self.inv_std()).view(shape)
         # Three separate operations: a fused multiply-add would round once less.
         return (x - self.mean.view(shape)).mul_(slope).add_(self.beta.view(shape))
+
+    def _together(self, x: Tensor) -> Tensor:
+        """Return the batch norm of training, over the batch of all processes."""
+        values, mean, variance, count = together.normalized(x, self.epsilon)
+        self.observe(mean, variance, count)
+        shape = (-1, *[1] * (x.dim() - 2))
+        return (values * self.gamma.view(shape) + self.beta.view(shape)).to(x.dtype)
 
     def inv_std(self) -> Tensor:
         """Return 1 / sqrt(variance + epsilon), float32 (channels,), as evaluation mode uses it."""

@@ -44,6 +44,7 @@ from bnn.train.randomness import random_states, set_random_states
 from bnn.train.recipes import Recipe
 from bnn.train.stack import Stack
 from bnn.train.teach import Teachers
+from bnn.train.together import told_if_gone
 
 VALIDATION_BATCH = 500
 #: Number of training batches that set the batch norms' statistics before each validation.
@@ -129,6 +130,9 @@ class Task(L.LightningModule):
         if self._teachers is not None:
             taught = self.recipe.taught
             loss = (1 - taught) * loss + taught * self._teachers.loss(pictures, logits)
+        if (ranks := self.trainer.world_size) > 1:
+            # Gradients are averaged over processes, whose shares may differ by a picture.
+            loss = loss * (len(labels) * ranks / self.recipe.batch)
         # Reading a number makes a GPU wait, so the loss is not read at every step.
         if index % 50 == 0:
             self._check_loss(loss)
@@ -169,26 +173,29 @@ class Task(L.LightningModule):
         self._check_loss(self._losses)  # a sum: of all steps
         measure_norms(self.stack, self._training, self.recipe, self.seed)
         check_stack(self.stack, f"epoch {self.current_epoch + 1}")
+        self._validated = torch.zeros(2, dtype=torch.int64, device=self.device)
         self._deployed = None
         if self.device.type == "cpu":
             threads = torch.get_num_threads()
             self._deployed = prepare("cpu", lower(extract(self.stack)), threads=threads)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
-        """Log how many answers are right, of the program that would be deployed now."""
+        """Count the right answers of the program that would be deployed now."""
         pictures, labels = batch
         if self._deployed is None:
             scores = self.stack.scores(pictures)
         else:
             scores = torch.from_numpy(self._deployed.run(pictures.numpy()).scores)
-        right = scores.argmax(1).eq(labels).float().mean()
-        self.log(MONITOR, right, prog_bar=True, batch_size=len(labels), sync_dist=True)
+        self._validated[0] += scores.argmax(1).eq(labels).sum()
+        self._validated[1] += len(labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the loss and the training accuracy of the epoch (a Lightning hook)."""
-        steps = self.trainer.num_training_batches
+        """Log accuracies and the loss of the epoch, over all processes (a Lightning hook)."""
+        steps, ranks = self.trainer.num_training_batches, self.trainer.world_size
+        right, count = self.trainer.strategy.reduce(self._validated, reduce_op="sum")
+        self.log(MONITOR, (right / count).float())
         self.log("loss", self._losses / steps, sync_dist=True)
-        right = self._right / (steps * self.recipe.batch)
+        right = self._right * ranks / (steps * self.recipe.batch)
         self.log("training_accuracy", right.float(), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
@@ -330,8 +337,9 @@ def fit(
     if options.progress:
         callbacks.append(Bar(task.recipe.epochs))
     logger = TensorBoardLogger(folder, name="tensorboard", version="", purge_step=step)
-    with _quiet(), _readable_errors(folder), _interruptible():
+    with _quiet(), _readable_errors(folder), told_if_gone(folder), _interruptible():
         trainer = _trainer(task, options, precision, callbacks, logger)
+        _check_shares(task.recipe.batch, trainer.world_size)
         accepted()
         try:
             trainer.fit(task, ckpt_path=None if last is None else str(last), weights_only=False)
@@ -368,6 +376,15 @@ def _trainer(
         raise TrainError(
             f"devices {short(options.devices)} are not available: {why[:200]}"
         ) from None
+
+
+def _check_shares(batch: int, processes: int) -> None:
+    """Refuse batches of which a process would have fewer than two pictures."""
+    if batch < 2 * processes > 2:
+        raise TrainError(
+            f"a batch of {counted(batch, 'picture')} is too small for {processes} devices: each "
+            "takes at least 2 of every batch; use fewer --devices or a larger --batch"
+        )
 
 
 def check_options(options: FitOptions) -> None:
@@ -515,15 +532,17 @@ def _has(feature: str) -> bool:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hide Lightning's hints for developers, which do not concern users of ``bnn train``."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"lightning.{one}") for one in ("pytorch", "fabric")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(lightning|torch|tensorboard)\b.*")
             yield
     finally:
-        logger.setLevel(level)
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
 
 
 @contextmanager
