@@ -3,7 +3,8 @@
 
 Each is loaded and saved; what is read back must have the same program (every weight and
 threshold), classes, provenance and name. Models of MNIST's digits get the preparation that places
-digits as MNIST has them; others keep theirs. The digest in its card follows. A file
+digits as MNIST has them; that of Fashion-MNIST the one that makes grounds black, and its own name;
+others keep theirs. The digest in its card follows. A file
 that is in today's format already stays as it is: running this twice changes nothing.
 
     python tools/rewrite_models.py
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnn.data.pictures.preprocess import Digit
+from bnn.data.pictures.preprocess import Digit, OnBlack
 from bnn.errors import OldFormatWarning
 from bnn.library import MODELS
 from bnn.model.file import load, save
@@ -30,7 +31,7 @@ from bnn.run import prepare
 
 def main() -> int:
     for path in sorted(MODELS.glob("*.bnn")):
-        before = _like_mnist(_loaded(path))
+        before = _prepared(_loaded(path))
         save(before, path)
         check_equal(before, load(path), path)
         card = path.with_suffix(".md")
@@ -47,8 +48,10 @@ def _loaded(path: Path) -> Model:
         return load(path)
 
 
-def _like_mnist(model: Model) -> Model:
-    """Return a model of digits with today's preparation of digits, another model as it is."""
+def _prepared(model: Model) -> Model:
+    """Return a model of MNIST or Fashion-MNIST with today's preparation, others as they are."""
+    if model.provenance.get("dataset") == "fashion-mnist":
+        return replace(model, preprocess=OnBlack(), name="lfc-fashion-w1a1")
     if not isinstance(model.preprocess, Digit):
         return model
     return replace(model, preprocess=replace(model.preprocess, like_mnist=True))

@@ -79,7 +79,7 @@ def train(
         int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")
     ] = None,
     preprocess: Annotated[
-        str | None, typer.Option(help="Of pictures, now and in use: thumbnail, stretch or digit.")
+        str | None, typer.Option(help="Of pictures: thumbnail, stretch, digit or on-black.")
     ] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Go on without pictures that cannot be read.")

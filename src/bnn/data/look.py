@@ -254,15 +254,13 @@ class Reader:
         )
 
     def _read(self, path: Path, root: str) -> tuple[NDArray[np.uint8], Fact]:
-        from bnn.data.pictures.digits import is_turned
-        from bnn.data.pictures.preprocess import Digit
         from bnn.data.pictures.rules import decoding, open_picture
         from bnn.data.pictures.seen import seen
 
         with open_picture(path) as image, decoding(str(path)):
             size, mode, marks = image.size, image.mode, _marks(image, self.shape)
-            if isinstance(self.rule, Digit) and size == self.shape[1::-1]:
-                marks |= Mark.TURNED * is_turned(seen(image), self.shape[:2], self.rule)
+            if size == self.shape[1::-1]:
+                marks |= Mark.TURNED * self.rule.turns(seen(image), self.shape)
         pixels = self.rule.to_array(path, self.shape)
         name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
         return pixels, Fact(name, size, mode, marks, _inner(self.rule.kind, size, self.shape))

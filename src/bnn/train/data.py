@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bnn.data.folder import PictureFolder
 from bnn.data.look import Advance, Looks, Notebook, Reader, look_at_arrays
-from bnn.data.pictures.preprocess import Digit, Preprocess, Shape, Stretch, Thumbnail
+from bnn.data.pictures.preprocess import KINDS, Preprocess, Shape
 from bnn.data.report import DataReport, make_report
 from bnn.data.sets import DataSet, Given, Splits, notes_of, open_splits
 from bnn.errors import DataError, TrainError
@@ -29,7 +29,8 @@ SPLIT_SEED = 1234
 #: A validation (or test) part that is drawn has a tenth of the pictures, and at most this many.
 MAX_HELD_OUT = 5000
 
-PREPROCESSES = {"thumbnail": Thumbnail, "stretch": Stretch, "digit": Digit}
+#: Kinds of preparation of the grey sets that have their own.
+_OF_SETS = {"mnist": "digit", "fashion-mnist": "on-black"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,8 @@ def load_parts(
         data: a known name or a folder, see :func:`bnn.data.sets.load_train`.
         size: (height, width, channels) that the network takes.
         preprocess: how the pictures of a folder become pictures of this size, one of
-            :data:`PREPROCESSES`; by default ``thumbnail`` for colour, ``stretch`` for grey.
+            :data:`~bnn.data.pictures.preprocess.KINDS`; by default ``thumbnail`` for colour, and
+            ``stretch`` for grey.
         given: result of :func:`bnn.data.sets.open_splits` for ``data``, if the caller has called
             it already: opening some sets takes half a minute.
         reading: whether to skip unreadable files, and a callback for progress.
@@ -173,11 +175,11 @@ def _prepared(given: Given, rule: Preprocess, shape: Shape) -> str:
 
 def _rule(given: Given, shape: Shape, preprocess: str | None) -> Preprocess:
     if preprocess is None:
-        grey = "digit" if given.name == "mnist" else "stretch"
+        grey = _OF_SETS.get(given.name, "stretch")
         preprocess = "thumbnail" if shape[2] == 3 else grey
-    if preprocess not in PREPROCESSES:
-        raise TrainError(f"preprocess is one of {', '.join(PREPROCESSES)}, not {preprocess!r}")
-    return PREPROCESSES[preprocess]()
+    if preprocess not in KINDS:
+        raise TrainError(f"preprocess is one of {', '.join(KINDS)}, not {preprocess!r}")
+    return KINDS[preprocess]()
 
 
 def _read(given: Given, reader: Reader, part: str) -> _Seen:

@@ -28,6 +28,7 @@ import torch
 
 from bnn.data.folder import PictureFolder
 from bnn.data.known import KNOWN
+from bnn.data.pictures.preprocess import KINDS
 from bnn.data.report import DataReport
 from bnn.data.sets import Splits
 from bnn.errors import BnnError, TrainError
@@ -46,7 +47,7 @@ from bnn.train.checked import (
     counted,
 )
 from bnn.train.checkpoint import newest, read_checkpoint
-from bnn.train.data import PREPROCESSES, Parts, Reading, load_parts
+from bnn.train.data import Parts, Reading, load_parts
 from bnn.train.early import BEST, LAST, PREVIOUS, SETTINGS, check_place, check_run
 from bnn.train.extract import extract
 from bnn.train.finite import check_history
@@ -86,7 +87,7 @@ MAX_SETTINGS_BYTES = 1 << 20
 #: Seeds that PyTorch's generators accept.
 RANGES: dict[str, Range | Collection[str]] = {
     "seed": Range(0, 2**32 - 1),
-    "preprocess": tuple(PREPROCESSES),
+    "preprocess": tuple(KINDS),
 }
 #: Smallest batch that is chosen, if there are enough pictures.
 MIN_BATCH = 16

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How pictures are prepared for a model: a small frozen description in the model file.
 
-There are three kinds: `Thumbnail` (the original's rule for CNV networks), `Digit` (the original's
-rule for LFC networks) and `Stretch` (resizing only). Pillow is imported when the first picture is
-prepared.
+There are four kinds: `Thumbnail` (the original's rule for CNV networks), `Digit` (the original's
+rule for LFC networks), `Stretch` (resizing only) and `OnBlack` (resizing; a light ground becomes
+black). Pillow is imported when the first picture is prepared.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
-from bnn.errors import InputError
+from bnn.errors import DataError, InputError
 from bnn.system.kinds import of_kind
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+
+    from bnn.data.pictures.seen import Seen
 
 #: Height, width and channels (1: grey, 3: RGB) of one input picture.
 Shape = tuple[int, int, int]
@@ -63,6 +65,10 @@ class Preprocess(ABC):
         Both are uint8 (N, height, width, channels). Only `Digit` changes such pictures.
         """
         return pictures
+
+    def turns(self, look: Seen, shape: Shape) -> bool:  # noqa: ARG002
+        """Return whether a picture of the input's size becomes light on black."""
+        return False
 
     @abstractmethod
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
@@ -171,6 +177,12 @@ class Digit(Preprocess):
         say_if_not_light(pictures[..., 0])
         return pictures
 
+    def turns(self, look: Seen, shape: Shape) -> bool:
+        """Return whether a picture of the input's size becomes light on black."""
+        from bnn.data.pictures.digits import is_turned
+
+        return is_turned(look, shape[:2], self)
+
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
         from bnn.data.pictures.digits import digit_pixels
         from bnn.data.pictures.rules import picture_name
@@ -196,13 +208,55 @@ class Stretch(Preprocess):
         return stretched(seen(image).image, shape[:2], "L" if shape[2] == 1 else "RGB")
 
 
+@dataclass(frozen=True)
+class OnBlack(Preprocess):
+    """Grey levels, resized as by `Stretch`, of a thing on a black ground, as in Fashion-MNIST.
+
+    A picture with a light or coloured ground, or without a light pixel, becomes light on black; see
+    `bnn.data.pictures.ground.on_black`. Pictures of the input's size are treated alike.
+    """
+
+    kind: ClassVar[str] = "on-black"
+
+    def ready(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return pictures of the input's size on black grounds; blank ones are not changed."""
+        if pictures.ndim != 4 or pictures.shape[3] != 1:
+            return pictures
+        from bnn.data.pictures.ground import all_on_black
+
+        return all_on_black(pictures)
+
+    def turns(self, look: Seen, shape: Shape) -> bool:
+        """Return whether a picture of the input's size becomes light on black."""
+        import numpy as np
+
+        from bnn.data.pictures.ground import on_black
+
+        levels = np.array(look.image.convert("L"))
+        return levels.shape == shape[:2] and on_black(levels) is not levels
+
+    def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
+        from bnn.data.pictures.ground import on_black
+        from bnn.data.pictures.rules import picture_name, stretched
+        from bnn.data.pictures.seen import seen
+
+        levels = stretched(seen(image).image, shape[:2], "L")
+        ready = on_black(levels)
+        if ready is None:
+            raise DataError(
+                f"{picture_name(image)}: is blank (grey levels {levels.min()} to {levels.max()}): "
+                "nothing can be seen on its ground"
+            )
+        return ready if shape[2] == 1 else ready[:, :, None].repeat(3, axis=2)
+
+
 #: Values of keys that older files lack. With ``adaptive``, results of the fixed rule do not change;
 #: it only adds results, or errors, for pictures in which that rule does not find a stroke. With
 #: ``like_mnist``, results change, so older files keep their own.
 ADDED: dict[str, dict[str, object]] = {"digit": {"adaptive": True, "like_mnist": False}}
 
 #: Name of a preparation -> its class.
-KINDS: dict[str, type[Preprocess]] = {cls.kind: cls for cls in (Thumbnail, Digit, Stretch)}
+KINDS: dict[str, type[Preprocess]] = {cls.kind: cls for cls in (Thumbnail, Digit, Stretch, OnBlack)}
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:

@@ -3,6 +3,7 @@
 // src/bnn/data/pictures does it, from the pixels that the browser decoded.
 import { digitPixels } from "./digits.js";
 import { UserError } from "./errors.js";
+import { onBlack } from "./ground.js";
 import { Real } from "./json.js";
 import { BILINEAR, fitted, LANCZOS, resized } from "./resize.js";
 
@@ -28,6 +29,7 @@ const KINDS = {
     like_mnist: [(v) => typeof v === "boolean", false],
   },
   stretch: {},
+  "on-black": {},
 };
 
 /** The preparation of a file's JSON, or null. Strict, as Preprocess.from_json. */
@@ -70,6 +72,11 @@ export function prepared(model, picture) {
     case "digit": {
       const grey = digitPixels(onPaper(picture, WHITE), shape, preparation);
       return shape[2] === 1 ? grey : Uint8Array.from({ length: 3 * grey.length }, (_, i) => grey[Math.trunc(i / 3)]);
+    }
+    case "on-black": {
+      const seen = grey(onPaper(picture, WHITE));
+      const levels = onBlack(resized(seen, shape[1], shape[0], BILINEAR).data, shape);
+      return shape[2] === 1 ? levels : Uint8Array.from({ length: 3 * levels.length }, (_, i) => levels[Math.trunc(i / 3)]);
     }
     default: {
       const seen = onPaper(picture, WHITE);

@@ -126,6 +126,7 @@ export default {
   "error.large-picture": "the picture has more than 64 million pixels; save it smaller",
   "error.large-file": "the file is larger than 512 MB",
   "error.transparent": "the picture is wholly transparent",
+  "error.blank": "the picture is blank: nothing is seen on its ground",
   "error.no-stroke": "no stroke found: draw one dark stroke on light, even paper without lines",
   "error.ruled": "a line runs through the digit: draw on plain paper",
   "error.touches-border": "the stroke touches the border: leave space on all sides",

@@ -126,6 +126,7 @@ export default {
   "error.large-picture": "画像が6400万画素を超えています。小さくして保存してください",
   "error.large-file": "ファイルが 512 MB を超えています",
   "error.transparent": "画像全体が透明です",
+  "error.blank": "画像が一様で、背景から区別できるものが写っていません",
   "error.no-stroke": "線が見つかりません。罫線のない明るく一様な紙に、濃い線で1つ描いてください",
   "error.ruled": "罫線が数字に重なっています。無地の紙に描いてください",
   "error.touches-border": "線が端に触れています。周りに余白を残してください",
