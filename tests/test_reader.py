@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import bnn
+from bnn.data.pictures.line_checks import fitted
 from bnn.data.pictures.lines import fraktur_columns, plain_codes, plain_columns
 from bnn.errors import (
     BnnError,
@@ -47,10 +48,10 @@ def model(tmp_path: Path) -> Model:
 
 
 def test_a_line_is_scaled_inverted_and_read_column_by_column() -> None:
-    """Three black rows at the top, white below."""
+    """Three black rows at the top, white below, as the original reads them."""
     grey = np.full((6, 8), 255, np.uint8)
     grey[:3] = 0
-    columns = plain_columns(grey, 6, 4, 1000)
+    columns = plain_columns(grey, 6, 4, 1000, original=True)
     assert columns.shape == (8, 6)  # 8 * 6.1 / 6 is more than 8, and then the width is made even
     assert columns[3].tolist() == [7, 7, 7, -8, -8, -8]
     assert (columns == columns[0]).all()
@@ -166,6 +167,11 @@ def _below(rows: int, times: int = 1) -> NDArray[np.uint8]:
     return np.concatenate([_text(), empty] * times)
 
 
+def _framed() -> NDArray[np.uint8]:
+    """The text within a black frame, such as a scanner's."""
+    return np.pad(np.pad(_text(), 2, constant_values=240), 1, constant_values=0)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -173,6 +179,12 @@ def _below(rows: int, times: int = 1) -> NDArray[np.uint8]:
         (_below(19), "the text takes 38 % of the height; cut the picture to the line"),
         (_below(2, 2), "seems to have several lines of text; give a picture of each line"),
         (_below(2, 3), "seems to have several lines of text; give a picture of each line"),
+        (_below(2, 20), "seems to have several lines of text; give a picture of each line"),
+        (_framed(), "has ink at an edge that is not of the line; cut the picture to the line"),
+        (
+            _below(3, 2)[:20],
+            "has ink at an edge that is not of the line; cut the picture to the line",
+        ),
     ],
 )
 def test_what_is_told_of_a_line(model: Model, line: NDArray[np.uint8], said: str) -> None:
@@ -190,6 +202,43 @@ def test_of_what_nothing_is_told(model: Model, line: NDArray[np.uint8]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         bnn.LineReader(model).scores(line)
+
+
+LEVELS = [(0, 255), (0, 200), (40, 220), (120, 200), (100, 130)]
+
+
+@pytest.mark.parametrize(("ink", "paper"), LEVELS)
+def test_paper_becomes_white_and_ink_black(ink: int, paper: int) -> None:
+    line = _text_line()
+    grey = np.where(line == 0, ink, paper).astype(np.uint8)
+    np.testing.assert_array_equal(fitted(grey), line)
+
+
+@pytest.mark.parametrize("above", [0, 1, 5, 40])
+@pytest.mark.parametrize("below", [0, 1, 5, 40])
+def test_margins_are_cut_or_added(above: int, below: int) -> None:
+    text = _text_line()[1:11]
+    line = np.pad(text, ((above, below), (0, 0)), constant_values=255)
+    wanted = (
+        line if (above, below) == (1, 1) else np.pad(text, ((1, 1), (0, 0)), constant_values=255)
+    )
+    if above + below == 1:  # 10 of 11 rows: taken as it is
+        wanted = line
+    np.testing.assert_array_equal(fitted(line), wanted)
+
+
+def test_lines_that_fill_their_height_are_not_cut() -> None:
+    for rows, kept in ((82, False), (83, True), (91, True), (92, False)):
+        line = np.full((100, 300), 255, np.uint8)
+        line[:rows] = 0
+        assert (len(fitted(line)) == 100) is kept
+
+
+@pytest.mark.parametrize("height", [1, 9, 20, 300])
+def test_the_margins_of_lstm_pynqs_lines_are_kept(height: int) -> None:
+    line = np.full((height + 6, 700), 255, np.uint8)
+    line[3:-3, ::5] = 0
+    np.testing.assert_array_equal(fitted(line), line)
 
 
 def test_an_inverted_line_is_read_as_the_line(model: Model) -> None:
@@ -335,8 +384,16 @@ def test_no_columns_and_one_column(model: Model) -> None:
 # --- the reader ---------------------------------------------------------------------------------
 
 
+def _text_line() -> NDArray[np.uint8]:
+    """Noise on white paper, 10 of 12 rows: a line that is taken as it is."""
+    line = np.full((12, 40), 255, np.uint8)
+    line[1:11, 2:38] = np.random.default_rng(2).integers(0, 2, (10, 36), dtype=np.uint8) * 255
+    line[1:11, 20] = 0  # no empty row
+    return line
+
+
 def test_a_reader_gives_what_the_network_says(model: Model) -> None:
-    line = np.random.default_rng(2).integers(0, 256, (12, 40)).astype(np.uint8)
+    line = _text_line()
     for runtime in ("cpu", "reference"):
         reader = bnn.LineReader(model, runtime)
         scores = reader.scores(line)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bnn.data.pictures.depth import is_deep
-from bnn.data.pictures.line_checks import dark_on_light
+from bnn.data.pictures.line_checks import dark_on_light, fitted
 from bnn.data.pictures.rules import decoding, picture_name
 from bnn.data.pictures.seen import open_one, say_frames, seen
 from bnn.errors import DataError, InputError
@@ -74,7 +74,9 @@ def plain_columns(
 ) -> NDArray[np.int16]:
     """Return a line as columns of signed integers with ``bits - 1`` bits after the point.
 
-    The picture is inverted and scaled to ``rows`` pixels of height, and to an even width.
+    The picture is inverted and scaled to ``rows`` pixels of height, and to an even width. Before,
+    unless it is read as the original does, paper becomes white, ink black and margins narrow; see
+    `bnn.data.pictures.line_checks.fitted`.
 
     Args:
         line: the picture; dark text on light paper.
@@ -91,7 +93,8 @@ def plain_columns(
             more columns than ``limit``.
     """
     with _grey(line, original) as (image, name):
-        inverted = Image.fromarray(255 - np.asarray(image))
+        levels = np.asarray(image)
+        inverted = Image.fromarray(255 - (levels if original else fitted(levels)))
         width = 2 * int(math.ceil(inverted.width * (rows + 0.1) / inverted.height) / 2)
         if width == 0:
             size = f"{image.width} x {image.height} pixels"
