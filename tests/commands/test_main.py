@@ -416,3 +416,23 @@ def test_an_npz_set(terminal: Terminal, model: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", x_test=images, y_test=np.array([1, 0]))
     (result,) = terminal.json("evaluate", model, "--data", tmp_path / "set.npz")
     assert (result["images"], result["correct"]) == (2, 2)
+
+
+def test_an_interrupt_while_modules_are_imported_is_one_line(monkeypatch, capsys):
+    """A user who stops a command at once does not see where Python was."""
+    import builtins
+
+    from bnn.__main__ import main as entry
+
+    real = builtins.__import__
+
+    def interrupted(name, *args, **kwargs):
+        if name == "bnn.commands.main":
+            raise KeyboardInterrupt
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        entry()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "bnn: stopped\n"

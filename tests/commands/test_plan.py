@@ -55,6 +55,35 @@ def test_json_and_the_folding_file_agree(tmp_path) -> None:
     assert folding["loadable"] is True
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("mine.bnn", None, "its name must end in .json"),
+        ("mine.toml", "x = 1", "its name must end in .json"),
+        ("notes.json", '{"my": "notes"}', "exists, and is not a folding"),
+        ("notes.json", "[1]", "exists, and is not a folding"),
+        ("notes.json", "no JSON", "exists, and is not a folding"),
+    ],
+)
+def test_no_other_file_is_replaced(tmp_path, name, content, reason) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    done = run("lfc-w1a1", "-o", str(path))
+    assert isinstance(done.exception, PlanError)
+    assert str(done.exception).startswith(f"{path}: ")
+    assert reason in str(done.exception)
+    assert (path.read_text() if path.exists() else None) == content
+
+
+@pytest.mark.parametrize("own", ["loadable", "Defaults"])
+def test_a_folding_is_replaced(tmp_path, own) -> None:
+    path = tmp_path / "folding.json"
+    path.write_text(json.dumps({own: {}}))
+    assert run("lfc-w1a1", "-o", str(path)).exception is None
+    assert json.loads(path.read_text())["layer1"]["PE"] > 0
+
+
 @pytest.mark.parametrize(("clock", "mhz"), [((), 100), (("--clock", "37.5"), 37.5)])
 def test_the_clock_that_is_asked_for_is_planned_with(clock, mhz, tmp_path) -> None:
     path = tmp_path / "x.html"

@@ -378,6 +378,17 @@ def test_a_full_disk_ends_the_run_with_one_line(
     _check(out, many)
 
 
+def test_the_folder_of_a_run_without_results_can_be_used(tmp_path: Path, many: Path) -> None:
+    """The wrong model was named first: it was refused before it had a result."""
+    out = tmp_path / "out"
+    np.save(tmp_path / "digits.npy", np.zeros((3, 28, 28, 1), np.uint8))
+    with pytest.raises(InputError, match="cnv-w1a1 takes"):
+        _run("cnv-w1a1", [tmp_path / "digits.npy"], out)
+    assert list(out.glob("part-*")) == []
+    _run("lfc-w1a1", [many], out)
+    _check(out, many)
+
+
 def test_another_plan_needs_another_folder(tmp_path: Path, many: Path) -> None:
     out = tmp_path / "out"
     _run("lfc-w1a1", [many], out)

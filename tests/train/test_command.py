@@ -4,7 +4,9 @@
 import subprocess
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -90,3 +92,30 @@ def test_only_a_run_that_is_there_is_said_to_be_resumable(tmp_path, monkeypatch,
         (run / "settings.json").write_text("{}")
     assert ("--resume" in _where_stopped(run)) == kept
     assert ("start it again" in _where_stopped(run)) == (not kept)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "said"),
+    [
+        ([0, 1] * 15, [0, 1] * 15, []),
+        ([0, 1] * 14 + [0], [0, 1] * 14 + [0], ["with 29 test pictures: too few"]),
+        ([0], [0], ["with 1 test picture: too few", "to answer 'cat' always (1 of 1 right)"]),
+        ([1] * 40 + [0] * 9, [1] * 49, ["to answer 'ship' always (40 of 49 right)"]),
+        ([1] * 40 + [0] * 9, [1] * 39 + [0] * 10, []),  # 48 right
+        ([1] * 40 + [0] * 9, [0] * 49, ["to answer 'ship' always (40 of 49 right)"]),
+    ],
+)
+def test_an_accuracy_that_says_little_is_told(labels, predicted, said):
+    found = SimpleNamespace(
+        classes=("cat", "ship"), labels=np.array(labels), predicted=np.array(predicted)
+    )
+    lines = list(commands._doubts(found))
+    assert len(lines) == len(said)
+    for line, part in zip(lines, said, strict=True):
+        assert part in line
+
+
+def test_with_one_class_there_is_nothing_to_compare():
+    zeros = np.zeros(30, np.int64)
+    found = SimpleNamespace(classes=("cat",), labels=zeros, predicted=zeros)
+    assert list(commands._doubts(found)) == []

@@ -65,10 +65,36 @@ def test_an_epoch_has_a_line_a_row_and_checkpoints(tmp_path: Path, clock: Any) -
     assert len(lines) == 4
     again = Keeper(tmp_path, history, 10, said.append)
     again.load_state_dict(kept.state_dict())
-    assert again.state_dict() == {"best": 0.875}
+    assert again.state_dict() == {"best": 0.875, "loss": 0.0625}
     other = History()
     other.load_state_dict(history.state_dict())
     assert other.rows == history.rows
+
+
+@pytest.mark.parametrize(
+    ("state", "loss", "better"),
+    [
+        ({"best": 0.5, "loss": 0.25}, 0.125, True),
+        ({"best": 0.5, "loss": 0.25}, 0.25, False),
+        ({"best": 0.5, "loss": 0.25}, 0.5, False),
+        ({"best": 0.5}, 0.125, False),  # a checkpoint of before: as it was there
+        ({"best": 0.4375}, 9.0, True),
+    ],
+)
+def test_of_equal_epochs_the_one_of_lower_loss_is_kept(
+    tmp_path: Path, clock: Any, state: dict[str, float], loss: float, better: bool
+) -> None:
+    history, trainer = History(), Trainer()
+    kept = Keeper(tmp_path, history, 10, lambda _: None)
+    kept.load_state_dict(state)
+    trainer.current_epoch = 0
+    trainer.callback_metrics = {"loss": loss, "training_accuracy": 0.5, MONITOR: 0.5}
+    history.on_train_epoch_start()
+    kept.on_train_epoch_start()
+    clock.at += 1
+    history.on_train_epoch_end(trainer, None)
+    kept.on_train_epoch_end(trainer, None)
+    assert ("best.ckpt" in trainer.saved) is better
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,8 @@ def plan(
         print_boards(model, fps, clock, loadable, probes, fill / 100, json)
         return
     part = _target(part, board)
+    if output is not None:
+        check_replaced(output)
     of_a_plan: dict[str, object] = {"--fps": fps, "--max": most, "--output": output}
     _check_picture(pareto, beside, {**of_a_plan, "--probes": probes != "none"})
     if pareto is not None:
@@ -220,6 +222,24 @@ def check_choice(fps: float | None, most: bool, folding: str | None = None) -> N
         raise PlanError("use either --fps or --max")
     if folding is not None:
         raise PlanError("use either --folding, or --fps or --max, which choose a folding")
+
+
+def check_replaced(path: Path) -> None:
+    """Refuse an output that does not end in .json, or that would replace another file."""
+    from bnn.errors import PlanError
+    from bnn.hw.folding import MAX_FILE_BYTES
+    from bnn.system.files import parse_json, read_file
+
+    if path.suffix != ".json":
+        raise PlanError(f"{path}: a folding is a JSON file: its name must end in .json")
+    if not path.exists():
+        return
+    try:
+        there = parse_json(read_file(path, MAX_FILE_BYTES, PlanError))
+    except ValueError:
+        there = None
+    if not isinstance(there, dict) or not {"loadable", "Defaults"} & set(there):
+        raise PlanError(f"{path}: exists, and is not a folding; choose another name")
 
 
 def write_folding(path: Path, folding: object) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json as json_text
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -25,6 +25,9 @@ from bnn.train.memory import keep_memory
 if TYPE_CHECKING:
     from bnn.data.report import DataReport
     from bnn.train.certificate import Certificate
+
+#: With fewer test pictures the accuracy says little: of 30, one is 3 %.
+FEW_TESTED = 30
 
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
@@ -261,6 +264,28 @@ def _require_extra() -> None:
             raise TrainError(f"training needs {name}: {install.command('train')}")
 
 
+def _doubts(found: Certificate) -> Iterator[str]:
+    """Yield a line for each reason why the accuracy says little about the model."""
+    import numpy as np
+
+    from bnn.train.checked import counted
+
+    count = len(found.labels)
+    if count < FEW_TESTED:
+        yield (
+            f"This was measured with {counted(count, 'test picture')}: too few to tell how good the "
+            "model is"
+        )
+    often = np.bincount(found.labels, minlength=len(found.classes))
+    right = int((found.labels == found.predicted).sum())
+    if len(found.classes) > 1 and right <= often.max():
+        most = harmless(found.classes[int(often.argmax())])
+        yield (
+            f"This is no better than to answer {most!r} always ({often.max()} of {count} right): "
+            "the network has learned nothing that helps; see report.html for each class"
+        )
+
+
 def _show(found: Certificate, folder: Path, json: bool) -> None:
     from bnn.train.checked import counted
 
@@ -276,5 +301,7 @@ def _show(found: Certificate, folder: Path, json: bool) -> None:
         f"{counted(len(found.labels), 'test picture')} right; {found.scores.size} scores equal on "
         f"PyTorch, {' and '.join(found.differing)}; see {folder / 'report.html'}"
     )
+    for line in _doubts(found):
+        typer.echo(line)
     next_step("classify", folder / "model.bnn", "PICTURE", why="classify your own pictures")
     next_step("plan", folder / "model.bnn", "--max", why="does it fit a board, how fast")

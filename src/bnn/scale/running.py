@@ -164,8 +164,9 @@ def _plan(model: Model, sources: Sequence[str], runtime: str, column: str | None
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
     """Make the folder; if it exists, check that its results are of the same plan."""
     place = folder / _PLAN
-    if not place.exists():
-        if folder.is_dir() and any(folder.iterdir()):
+    has_results = (folder / _SUMMARY).exists() or any(folder.glob("part-*.parquet"))
+    if not place.exists() or not has_results:  # a refused run leaves a plan without results
+        if not place.exists() and folder.is_dir() and any(folder.iterdir()):
             raise BulkError(f"{folder}: holds other files; give a new folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,7 @@ class Keeper(Checkpoint):
         self, folder: Path, history: History, epochs: int, say: Callable[[str], None]
     ) -> None:
         self._folder, self._history, self._epochs, self._say = folder, history, epochs, say
-        self._best = -1.0
+        self._best = -1.0, 0.0
         self._begun: float | None = None
         self._done = 0
 
@@ -79,9 +79,11 @@ class Keeper(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, _: L.LightningModule) -> None:
         """Save the checkpoints and print the epoch's line (a Lightning hook)."""
         row = self._history.rows[-1]
-        better = row[MONITOR] > self._best
+        # Few validation pictures make many epochs equal: then the lower loss decides.
+        found = row[MONITOR], -row["loss"]
+        better = found > self._best
         if better:
-            self._best = row[MONITOR]
+            self._best = found
             trainer.save_checkpoint(self._folder / BEST)
         trainer.save_checkpoint(self._folder / LAST)
         if trainer.is_global_zero:
@@ -103,11 +105,12 @@ class Keeper(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for the checkpoint."""
-        return {"best": self._best}
+        return {"best": self._best[0], "loss": -self._best[1]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state from a checkpoint."""
-        self._best = float(state["best"])
+        # Checkpoints of before have no loss: then an equal epoch is not better, as it was there.
+        self._best = float(state["best"]), -float(state.get("loss", 0.0))
 
 
 class Bar(Callback):
