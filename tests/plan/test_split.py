@@ -114,7 +114,9 @@ def test_nearly_free() -> None:
     ],
 )
 def test_assumptions_that_are_none(wrong: dict[str, Any]) -> None:
-    with pytest.raises(PlanError, match=f"{next(iter(wrong))} must be a"):
+    name = next(iter(wrong))
+    said = {"mhz": "the clock in MHz"}.get(name, name)
+    with pytest.raises(PlanError, match=f"^{said} must be a"):
         Assumed(**wrong)
 
 
@@ -264,8 +266,8 @@ def test_parts_are_what_the_runtime_would_run() -> None:
     [
         (("lfc-w1a1", "--layer", "layer99"), "no layer is called 'layer99'; there are: layer1,"),
         (("lfc-w1a1", "--parts", "x"), "--parts is for one layer"),
-        (("lfc-w1a1", "--batch", "0"), "batch must be a whole number from 1"),
-        (("lfc-w1a1", "--clock", "-1"), "mhz must be a number above 0"),
+        (("lfc-w1a1", "--batch", "0"), "batch must be a whole number from 1 to 1e9"),
+        (("lfc-w1a1", "--clock", "-1"), "the clock in MHz must be a number above 0 and below 1e9"),
         (("lfc-w1a1", "--folding", "nothing"), "no such folding"),
         (("lfc-w1a1", "-o", "page.txt"), "page.txt"),
     ],

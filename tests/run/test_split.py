@@ -290,7 +290,11 @@ def test_an_interrupt_is_not_the_functions_error() -> None:
             "'two' is mapped to None .* a function or an AddedLayer with one, not 5",
         ),
         (["four"], UnknownNameError, "no layer is called 'four'; there are: one, two, three"),
-        (["two", "two_act"], InputError, "'two_act' is of the layer 'two', which is named too"),
+        (
+            ["two", "two_act"],
+            InputError,
+            "the layer 'two' is named twice, the second time as 'two_act'",
+        ),
         (["one", "two", "three"], InputError, "names every layer"),
     ],
 )

@@ -273,8 +273,8 @@ def _doubts(found: Certificate) -> Iterator[str]:
     count = len(found.labels)
     if count < FEW_TESTED:
         yield (
-            f"This was measured with {counted(count, 'test picture')}: too few to tell how good the "
-            "model is"
+            f"This was measured with {counted(count, 'test picture')}: too few to tell how good "
+            "the model is"
         )
     often = np.bincount(found.labels, minlength=len(found.classes))
     right = int((found.labels == found.predicted).sum())

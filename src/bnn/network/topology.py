@@ -275,6 +275,7 @@ def loads(text: str) -> Topology:
         import tomllib
     else:
         import tomli as tomllib
+    text = text.removeprefix("\ufeff")  # Windows' editors write it
     deepest = max((line.count(".") for line in text.splitlines()), default=0)
     if deepest > MAX_DOTS:  # tables within tables; the reader's time grows with their square
         raise NetworkError(f"not a topology: a line has {deepest} dots, more than {MAX_DOTS}")
@@ -445,15 +446,20 @@ def _borders(where: str, value: Any) -> Borders:
     return (values[0], values[1], values[2], values[3])
 
 
+_PRECISIONS = (
+    "there are bipolar (1 bit), int2n (ternary: -1, 0, 1), int2, uint2 and so on to 16 bits"
+)
+
+
 def _precision(where: str, value: Any) -> Precision:
     if isinstance(value, Precision):
         return value
     if not isinstance(value, str):
-        raise NetworkError(f"{where}: no such precision: {_quoted(value)}")
+        raise NetworkError(f"{where}: no such precision: {_quoted(value)}; {_PRECISIONS}")
     try:
         precision = parse(value)
     except ProgramError as error:
-        raise NetworkError(f"{where}: {str(error)[:MAX_QUOTED]}") from None
+        raise NetworkError(f"{where}: {str(error)[:MAX_QUOTED]}; {_PRECISIONS}") from None
     if precision.bits > 8 or (precision.bits == 1 and precision.kind == "signed"):
         raise NetworkError(
             f"{where}: {precision} is not possible; use bipolar, uint1 to uint8, int2 to int8, or "

@@ -32,6 +32,10 @@ _NEARLY = 1.1
 _ROUNDS, _MIN_S = 5, 0.01
 
 
+#: How a field is called where its own name is not that of the option.
+_WORDS = {"mhz": "the clock in MHz"}
+
+
 @dataclass(frozen=True)
 class Assumed:
     """What is assumed of the board, and of how the network is run.
@@ -61,14 +65,19 @@ class Assumed:
     def __post_init__(self) -> None:
         for name in ("mhz", "arm_mhz", "neon_cycles", "copy_mbytes"):
             if not 0 < getattr(self, name) < 1e9:
-                raise PlanError(f"{name} must be a number above 0, not {getattr(self, name)!r}")
+                raise PlanError(
+                    f"{_WORDS.get(name, name)} must be a number above 0 and below 1e9, not "
+                    f"{getattr(self, name)!r}"
+                )
         for name in ("call_us", "swap_ms"):
             if not 0 <= getattr(self, name) < 1e9:
-                raise PlanError(f"{name} must be a number from 0, not {getattr(self, name)!r}")
+                raise PlanError(
+                    f"{name} must be a number from 0 and below 1e9, not {getattr(self, name)!r}"
+                )
         for name in ("batch", "chunk"):
             if type(getattr(self, name)) is not int or not 1 <= getattr(self, name) <= 10**9:
                 raise PlanError(
-                    f"{name} must be a whole number from 1, not {getattr(self, name)!r}"
+                    f"{name} must be a whole number from 1 to 1e9, not {getattr(self, name)!r}"
                 )
 
     @property

@@ -188,7 +188,9 @@ def _given(found: Sequence[Layer], host: HostLayers) -> dict[str, HostFunction |
             raise UnknownNameError(f"host_layers: no layer is called {name!r}; there are: {known}")
         layer = by_op[name].name
         if layer in given:
-            raise InputError(f"host_layers: {name!r} is of the layer {layer!r}, which is named too")
+            raise InputError(
+                f"host_layers: the layer {layer!r} is named twice, the second time as {name!r}"
+            )
         given[layer] = function
     return given
 
