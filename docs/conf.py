@@ -96,6 +96,18 @@ class _NotRun(Directive):
         return [nodes.literal_block(command, command, language="text")]
 
 
+class _Page(Directive):
+    """The page of ``bnn web``, beside the site in docs/_build, at the view that is named."""
+
+    required_arguments = 1
+
+    def run(self):
+        language = self.state.document.settings.env.config.language
+        address = f"../page/index.html?show={self.arguments[0]}&lang={language}"
+        frame = f'<iframe class="page" src="{address}" loading="lazy" title="bnn web"></iframe>'
+        return [nodes.raw("", frame, format="html")]
+
+
 def _say_if_english(app, pagename, _template, context, doctree):
     """A Japanese reader of a page that is not translated is told so."""
     if app.config.language == "ja" and doctree is not None and pagename not in PAGES:
@@ -156,5 +168,6 @@ def setup(app):
     app.connect("env-check-consistency", _name_english_pages)
     app.connect("doctree-resolved", _for_japanese)
     app.connect("doctree-resolved", _keep_together)
+    app.add_directive("page", _Page)
     if not RUNS_COMMANDS:
         app.add_directive("command-output", _NotRun)
