@@ -97,14 +97,16 @@ mutate: $(INSTALLED)
 	$(BIN)/python tools/mutate.py $(if $(PLANTED),--planted,--count $(N) --seed $(SEED) $(foreach f,$(FILES),'$(f)'))
 
 # The site, in English and Japanese, with the page of the browser in it: docs/_build/index.html. Commands in
-# the pages are run while it is built; warnings are errors. Nothing is fetched but packages.
+# the pages are run while it is built, as in a fresh clone: without data sets and parameter sets of this
+# machine. Warnings are errors. Nothing is fetched but packages.
+AS_FRESH := env -u BNN_DATA -u BNN_PARAMS -u BNN_CASES -u BNN_ZOO
 SITE := docs/_build
 docs: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[docs,sim]'
 	$(BIN)/python tools/draw_figures.py docs/figures
 	@rm -rf $(SITE)
 	@for language in en ja; do echo "$(BIN)/sphinx-build -D language=$$language"; \
-	    PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \
+	    PATH="$(abspath $(BIN)):$$PATH" $(AS_FRESH) $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \
 	    -d $(SITE)/doctrees-$$language docs $(SITE)/$$language || exit 1; done
 	@cp docs/_static/index.html $(SITE)/index.html
 	$(BIN)/bnn web --export $(SITE)/page

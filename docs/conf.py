@@ -6,11 +6,12 @@ English pages; ``tools/check_translations.py`` refuses missing and stale paragra
 """
 
 import os
+import re
 import sys
 from importlib.metadata import version as installed
 
 from docutils import nodes
-from docutils.parsers.rst import Directive
+from docutils.parsers.rst import Directive, directives
 
 for folder in (".", "../tools"):
     sys.path.insert(0, os.path.abspath(folder))  # noqa: PTH100 (the current folder is Sphinx' choice)
@@ -50,6 +51,8 @@ locale_dirs = ["locale"]
 gettext_compact = False
 gettext_location = False  # line numbers would change with every paragraph above
 
+highlight_language = "text"  # of blocks that name none: tables of results, folders
+
 html_theme = "furo"
 html_title = "bnn-pynq"
 html_static_path = ["_static"]
@@ -75,11 +78,7 @@ html_sidebars = {
 #: Titles of pages that are not translated, in the Japanese menu.
 JAPANESE_TITLES = {
     "api": "Python インターフェース",
-    "extending": "拡張の手順",
-    "reliability": "信頼性",
     "specification": "BNN-PYNQ の仕様",
-    "split": "ネットワークの分割",
-    "test-strength": "テストの検出力",
     "vocabulary": "用語の一覧",
 }
 ENGLISH = "（英語）"  # noqa: RUF001 (a Japanese bracket)
@@ -90,11 +89,23 @@ class _NotRun(Directive):
     """The place of a command that is not run: the command without its output."""
 
     has_content, required_arguments, final_argument_whitespace = True, 1, True
-    option_spec = {"cwd": str}  # noqa: RUF012 (docutils reads the class's own dictionary)
+    option_spec = {"cwd": str, "nostderr": directives.flag}  # noqa: RUF012 (read by docutils)
 
     def run(self):
         command = f"$ {self.arguments[0]}"
         return [nodes.literal_block(command, command, language="text")]
+
+
+class _Page(Directive):
+    """The page of ``bnn web``, beside the site in docs/_build, at the view that is named."""
+
+    required_arguments = 1
+
+    def run(self):
+        language = self.state.document.settings.env.config.language
+        address = f"../page/index.html?show={self.arguments[0]}&lang={language}"
+        frame = f'<iframe class="page" src="{address}" loading="lazy" title="bnn web"></iframe>'
+        return [nodes.raw("", frame, format="html")]
 
 
 def _say_if_english(app, pagename, _template, context, doctree):
@@ -131,11 +142,32 @@ def _for_japanese(app, doctree, _docname):
             link += nodes.Text(ENGLISH)
 
 
+#: Between the groups of digits of a number, and before its unit.
+_IN_NUMBER = re.compile(r"(?<=\d) (?=\d{3}(?!\d)|%|(?:MHz|[mu]?s|[KMGT]iB)\b)")
+NO_BREAK_SPACE = "\u00a0"
+#: Code of at most so many characters, without a space, is kept on one line.
+MAX_WHOLE = 24
+
+
+def _keep_together(_app, doctree, _docname):
+    """Numbers (12 345, 6 %) and short code (--folding) are not broken at the end of a line."""
+    for text in list(doctree.findall(nodes.Text)):
+        parents = (nodes.literal_block, nodes.literal)
+        if _IN_NUMBER.search(text) and not isinstance(text.parent, parents):
+            text.parent.replace(text, nodes.Text(_IN_NUMBER.sub(NO_BREAK_SPACE, text)))
+    for code in doctree.findall(nodes.literal):
+        words = code.astext()
+        if len(words) <= MAX_WHOLE and " " not in words:
+            code["classes"].append("whole")
+
+
 def setup(app):
     """Called by Sphinx."""
     app.add_search_language(SearchByPairs)
     app.connect("html-page-context", _say_if_english)
     app.connect("env-check-consistency", _name_english_pages)
     app.connect("doctree-resolved", _for_japanese)
+    app.connect("doctree-resolved", _keep_together)
+    app.add_directive("page", _Page)
     if not RUNS_COMMANDS:
         app.add_directive("command-output", _NotRun)

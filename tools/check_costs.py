@@ -9,7 +9,8 @@ Synthesizes the designs below that ``tools/designs.json`` does not have (a CNV t
 one core), or takes the cells from where ``bnn build ... --synth -o DIR`` has left them, and
 writes that file after each; stop it at any time. Prints estimate, count and error of each, and
 writes the largest errors of LUT, FF and BRAM36 to the planner's ``coefficients.json``, which
-``bnn plan`` shows beside its figures. ``--again`` counts anew what was counted on other RTL.
+``bnn plan`` shows beside its figures, and the table to ``docs/planning.md``. ``--again`` counts
+anew what was counted on other RTL.
 
 The originals' networks are found as ``bnn build`` finds them (``BNN_PARAMS``).
 """
@@ -35,6 +36,8 @@ from bnn.plan import cost, plan
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tools" / "designs.json"
 COEFFICIENTS = ROOT / "src" / "bnn" / "plan" / "coefficients.json"
+PAGE = ROOT / "docs" / "planning.md"
+BEGIN, END = "<!-- designs -->\n", "<!-- end of designs -->\n"
 KINDS = ("LUT", "FF", "BRAM36", "DSP")
 #: Model, and the name of a folding, or a speed for which the planner finds a folding.
 DESIGNS = (
@@ -130,24 +133,37 @@ def main() -> None:
 
 
 def report(known: dict[str, Any]) -> None:
-    """Print the errors and hand the largest to the planner."""
+    """Print the errors, hand the largest to the planner, and write the table of the page."""
     missed: dict[str, list[float]] = {kind: [] for kind in KINDS[:3]}
     now = rtl(library())
+    rows = []
     for name, values in known.items():
         guess = cost.of_design(design_of(name, known))
         total = values["cells"]["total"]
         text = f"{name:28}"
+        cells = [", ".join(f"`{word}`" for word in name.split())]
         for kind, guessed in zip(KINDS, (guess.lut, guess.ff, guess.bram36), strict=False):
             real = total.get(kind, 0.0)
             error = 100 * (guessed - real) / max(real, 1)
             missed[kind].append(error)
             text += f"  {kind} {guessed:.0f} for {real:g} ({error:+.1f} %)"
+            cells.append(f"{_spaced(guessed)} / {_spaced(real)} ({error:+.1f} %)")
         print(text + ("" if values["rtl"] == now else "  [older RTL]"))
+        rows.append(f"| {' | '.join(cells)} |\n")
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, after = page.partition(BEGIN)
+    head = "".join(after.splitlines(keepends=True)[:2])
+    PAGE.write_text(before + BEGIN + head + "".join(rows) + END + after.partition(END)[2], "utf-8")
     values = json.loads(COEFFICIENTS.read_text())
     values["errors"] = {kind: round(worst(each), 1) for kind, each in missed.items() if each}
     values["measured"] = f"{len(known)} whole designs that no fit has seen"
     print("largest errors in per cent:", values["errors"])
     COEFFICIENTS.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _spaced(value: float) -> str:
+    """Return a count of cells: 12 345, or 63.5."""
+    return f"{value:,.0f}".replace(",", " ") if value >= 1000 else f"{round(value, 1):g}"
 
 
 def worst(errors: Iterable[float]) -> float:

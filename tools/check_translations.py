@@ -61,11 +61,16 @@ PAGES = (
     "lines",
     "commands",
     "benchmarks",
+    "extending",
+    "test-strength",
+    "reliability",
 )
 
 _CODE = re.compile(r"`+[^`]+`+")
 #: A name of a network or an engine (ort-int8, lfc-w1a1), alone or after "bnn".
 _NAME = re.compile(r"(?:\bbnn )?\b[a-z]+-[a-z]*\d[a-z0-9]*\b")
+#: A number with its unit.
+_QUANTITY = re.compile(r"[\d ,.^]+(?:%|[mu]?s|[KMGT]iB|MHz)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 #: A translation that begins so is read as a list, a heading or a quotation, and the site drops it.
 _MARK = re.compile(r"\d+[.)]\s|[-+*]\s|#+\s|>")
@@ -99,8 +104,7 @@ def faults(
 
 def _reason(text: str, found: Paragraph | None) -> str:
     if found is None or not found.translation:
-        words = re.search("[^\\W\\d_]", _NAME.sub("", _CODE.sub("", text)))
-        return "not translated" if words else ""  # code, names and numbers are the same everywhere
+        return "not translated" if _has_words(text) else ""
     if found.fuzzy:
         return "fuzzy, the English text has changed"
     if _MARK.match(found.translation):
@@ -109,6 +113,12 @@ def _reason(text: str, found: Paragraph | None) -> str:
         if set(pattern.findall(text)) != set(pattern.findall(found.translation)):
             return f"the translation has other {what} than the English text"
     return ""
+
+
+def _has_words(text: str) -> bool:
+    """Whether ``text`` is more than code, names and numbers, which are the same everywhere."""
+    words = re.search("[^\\W\\d_]", _NAME.sub("", _CODE.sub("", text)))
+    return bool(words) and not _QUANTITY.fullmatch(text)
 
 
 def _misspelt_pages() -> Iterator[str]:
@@ -168,6 +178,10 @@ def update(folder: Path) -> None:
         have = catalog.load_po(str(path)) if path.exists() else _empty()
         catalog.update_with_fuzzy(have, wanted)
         have.obsolete.clear()
+        for each in have:
+            if each.fuzzy and each.id and not _has_words(str(each.id)):
+                each.string = ""  # the translation of a number that was nearly the same
+                each.flags.discard("fuzzy")
         path.parent.mkdir(parents=True, exist_ok=True)
         catalog.dump_po(str(path), have, line_width=0)
 

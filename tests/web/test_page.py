@@ -367,3 +367,15 @@ def test_a_sample_that_a_model_gets_wrong_is_shown_as_wrong(page: Any) -> None:
             place.locator(f".answer:text-is('{answer}')").wait_for()
             # It waits: the sample before may have had the same answer.
             expect(place.locator("p.error:visible")).to_have_count(int(answer != path.stem))
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_address_asks_for_the_bits(page: Any, server: PageServer, language: str) -> None:
+    """As the site's page on networks of bits shows it in a frame."""
+    page.goto(f"{server.url}?show=bits&lang={language}")
+    page.wait_for_selector("html[data-ready=true]", state="attached")
+    page.wait_for_selector(".panels .histogram")
+    assert page.locator("html").get_attribute("lang") == language
+    assert page.locator("#steps [aria-current=step]").inner_text().startswith("layer1")
+    assert page.locator("#result").is_hidden()
+    assert page.locator("#pad").is_visible()

@@ -7,6 +7,7 @@ import json as json_text
 import sys
 import time
 from importlib import import_module
+from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,8 @@ from bnn.system.terminal import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -355,8 +358,15 @@ def command_line(verb: str | None = None) -> typer.Typer:
     line.callback()(_options)
     for name, module in VERBS.items():
         if verb not in VERBS or name == verb:
-            line.command(name)(getattr(import_module(f"bnn.commands.{module}"), name))
+            function = getattr(import_module(f"bnn.commands.{module}"), name)
+            line.command(name, help=_help(function))(function)
     return line
+
+
+def _help(function: Callable[..., None]) -> str:
+    """The docstring with a line per paragraph: the terminal's width breaks it, not the source's."""
+    paragraphs = (getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def __getattr__(name: str) -> typer.Typer:

@@ -130,6 +130,8 @@ def named(known: tuple[Layer, ...], name: str) -> Layer:
 
 def show(model: str, whole: Whole, found: list[Cut], assumed: Assumed, *, detailed: bool) -> None:
     """Print the table; of one layer also where its time goes, and other batches."""
+    from rich.text import Text
+
     from bnn.commands import split_table as tables
     from bnn.system.terminal import print_whole
 
@@ -138,7 +140,7 @@ def show(model: str, whole: Whole, found: list[Cut], assumed: Assumed, *, detail
         print_whole(tables.parts(found[0]))
         print_whole(tables.batches(whole, found[0], assumed, BATCHES))
     for line in tables.notes(found, assumed):
-        typer.echo(harmless(line))
+        print_whole(Text(harmless(line)))
 
 
 def write_page(path: Path, model: str, whole: Whole, found: list[Cut], assumed: Assumed) -> None:

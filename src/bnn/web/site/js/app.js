@@ -10,7 +10,7 @@ import { Machine } from "./machine.js";
 import { Models } from "./models.js";
 import { Pad } from "./pad.js";
 import { pictureOf } from "./pictures.js";
-import { errorText, firstLanguage, setLanguage, text, translate } from "./words.js";
+import { errorText, firstLanguage, fromAddress, setLanguage, text, translate } from "./words.js";
 
 /** Models that a source of pictures begins with. */
 const FIRST = { draw: "lfc-w1a1", file: "cnv-w1a1", camera: "cnv-w1a1" };
@@ -304,7 +304,17 @@ async function start() {
   showSamples(listed.samples);
   // The first model is ready before the first stroke.
   await models.engine(models.chosen[0]).catch((reason) => showError("trouble", () => errorText(reason)));
+  if (fromAddress("show") === "bits") await showBits(listed.samples.mnist?.[3]);
   document.documentElement.dataset.ready = "true";
+}
+
+/** Only the picture and the bits: those of a sample at its first sums. Other pages show it so in a frame. */
+async function showBits(sample) {
+  document.documentElement.dataset.show = "bits";
+  await takeSample(sample);
+  await bits.walk();
+  const first = bits.walked?.info.edges.findIndex(({ kind }) => kind === "dot") ?? -1;
+  if (first >= 0) await bits.go(first);
 }
 
 start();

@@ -22,9 +22,14 @@ export function language() {
   return words === ja ? "ja" : "en";
 }
 
-/** The language to begin with: what was chosen before, else the browser's. */
+/** What the address asks for (index.html?show=bits&lang=ja), or "". */
+export function fromAddress(name) {
+  return new URLSearchParams(location.search).get(name) ?? "";
+}
+
+/** The language to begin with: the address's, what was chosen before, else the browser's. */
 export function firstLanguage() {
-  const chosen = stored();
+  const chosen = fromAddress("lang") || stored();
   if (chosen in LANGUAGES) return chosen;
   return navigator.language?.startsWith("ja") ? "ja" : "en";
 }
