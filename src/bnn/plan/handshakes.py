@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 from bnn.hw.blocks.adder import Adder
 from bnn.hw.blocks.block import Block
+from bnn.hw.blocks.joins import Joiner, Multiplier
 from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.blocks.rescales import RescaleUnit
 from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.plan.streams import Events, Stream
@@ -74,6 +76,10 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
                     _add(source, target),
                 ]
             )
+        case Multiplier():
+            return BlockModel([_multiply(inputs[0], inputs[1], target)])
+        case Joiner():
+            return BlockModel([_concat(inputs[0], inputs[1], target, block)])
         case Serialize():
             return BlockModel([_serialize(source, target, block)])
         case Maximum():
@@ -90,7 +96,12 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
             return BlockModel([issue, _queue(pushed, target, Events())], moves)
         case ThresholdUnit():
             pushed = Stream("results")
-            issue = _threshold(source, target, pushed, int(block.generics()["DEPTH"]))
+            issue = _credited(source, target, pushed, int(block.generics()["DEPTH"]), 3)
+            moves = FifoMoves(pushed.moved, target.moved)
+            return BlockModel([issue, _queue(pushed, target, Events())], moves)
+        case RescaleUnit():
+            pushed = Stream("results")
+            issue = _credited(source, target, pushed, block.depth, block.scaling.latency)
             moves = FifoMoves(pushed.moved, target.moved)
             return BlockModel([issue, _queue(pushed, target, Events())], moves)
     raise NotImplementedError(block.module)
@@ -308,6 +319,46 @@ def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
         at += 1
 
 
+def _multiply(first: Stream, second: Stream, target: Stream) -> Process:
+    """Multiplier: a pair waits in registers until the previous product has left or leaves."""
+    at = left = 0
+    while True:
+        ready = 0
+        if at:  # the registers are free when the previous pair moves to the product
+            if at > 1:
+                while len(target.moved) < at - 1:
+                    yield target.moved
+                left = target.moved[at - 2]
+            ready = max(first.moved[at - 1] + 1, left)
+            target.offer(ready + 1)
+        for one, other in ((first, second), (second, first)):
+            while len(other.offers) <= at:
+                yield other.offers
+            one.take(max(ready, other.offers[at]))
+        while len(first.moved) <= at:
+            yield first.moved
+        at += 1
+
+
+def _concat(first: Stream, second: Stream, target: Stream, block: Joiner) -> Process:
+    """Concat: a word is taken in its stream's turn, when the previous word has left or leaves."""
+    turns = [first] * block.parts[0] + [second] * block.parts[1]
+    taken = {id(first): 0, id(second): 0}
+    at = ready = 0
+    while True:
+        for source in turns:
+            if at:
+                while len(target.moved) < at:
+                    yield target.moved
+                ready = target.moved[at - 1]
+            source.take(ready)
+            while len(source.moved) <= taken[id(source)]:
+                yield source.moved
+            target.offer(source.moved[taken[id(source)]] + 1)
+            taken[id(source)] += 1
+            at += 1
+
+
 def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
     """Maximum: only words of a window's last position wait until the output is free."""
     free = (block.positions - 1) * block.folds
@@ -446,7 +497,8 @@ def _matrix(source: Stream, target: Stream, pushed: Stream, block: Matrix) -> Pr
             result += 1
 
 
-def _threshold(source: Stream, target: Stream, pushed: Stream, depth: int) -> Process:
+def _credited(source: Stream, target: Stream, pushed: Stream, depth: int, latency: int) -> Process:
+    """Threshold and rescale: a word is taken when the output FIFO has room for its result."""
     at = 0
     while True:
         credit = 0
@@ -458,5 +510,5 @@ def _threshold(source: Stream, target: Stream, pushed: Stream, depth: int) -> Pr
         while len(source.moved) <= at:
             yield source.moved
         pushed.take(0)
-        pushed.offer(source.moved[at] + 3)
+        pushed.offer(source.moved[at] + latency)
         at += 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bnn._typing import assert_never
 from bnn.errors import BuildError
 from bnn.hw.design.dots import dot
-from bnn.hw.design.elements import add, threshold
+from bnn.hw.design.elements import add, concat, multiply, rescale, threshold
 from bnn.hw.design.ends import input_end, output_end
 from bnn.hw.design.needs import Needs
 from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Design, Instance, LazyContents, Port
@@ -98,7 +98,13 @@ def _place(wiring: Wiring, op: Op) -> None:
                 f"{op.name}: the hardware has no block for an arg max before other operations; "
                 "run it on the cpu runtime"
             )
-        case Concat() | Rescale() | Multiply() | Scan():
+        case Multiply():
+            multiply(wiring, op)
+        case Concat():
+            concat(wiring, op)
+        case Rescale():
+            rescale(wiring, op)
+        case Scan():
             # limits.check has refused it before
             raise BuildError(f"{op.name}: the hardware has no block for this operation")
         case _:

@@ -52,16 +52,10 @@ def check(program: Program, ops: Iterable[Op]) -> None:
 def _reason(op: Op, program: Program) -> str | None:
     """Return why the hardware cannot compute ``op``; None if it can."""
     match op:
-        case Concat():
-            return "joins maps, which no block of the hardware does yet"
         case Scan():
             return _SCAN
-        case Multiply():
-            return "multiplies two maps, which no block of the hardware does yet"
         case Dot() if op.product_shift:
             return "rounds each product, which no block of the hardware does yet"
-        case Rescale():
-            return "multiplies and rounds sums, which no block of the hardware does yet"
         case Window() | Dot():
             source = program.edges[op.source]
             if not source.is_narrow:
@@ -83,6 +77,6 @@ def _reason(op: Op, program: Program) -> str | None:
                     f"at most {MAX_COUNTED_LEVELS} and {NARROW_VALUE_BITS} bits"
                 )
             return None
-        case Pool() | Add() | ArgMax():
+        case Pool() | Add() | Multiply() | Concat() | Rescale() | ArgMax():
             return None
     assert_never(op)
