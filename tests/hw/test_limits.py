@@ -41,7 +41,11 @@ def _levels(count: int, precision: Precision) -> Threshold:
         ),
         (INT(8), (_levels(256, UINT(9)), _dot("t", 4)), "t: has 256 thresholds and uint9 results"),
         (INT(8), (_levels(3, UINT(9)), _dot("t", 4)), "t: has 3 thresholds and uint9 results"),
-        (INT(4), (Dot("d", "input", np.ones((3, 4)), BITS, None, 32, 1),), "d: rounds each product"),
+        (
+            INT(4),
+            (Dot("d", "input", np.ones((3, 4)), BITS, None, 32, 1),),
+            "d: rounds each product",
+        ),
     ],
 )
 def test_what_has_no_block_is_refused_by_name(

@@ -4,7 +4,7 @@
 // Never stalls. Latency 1 cycle, and 1 more for each of: PRODUCT, an offset, a rounding.
 `default_nettype none
 module bnn_rescale_lane #(
-    parameter int IBITS     = 8,     // width of an input value
+    parameter int IBITS     = 8,     // width of an input value, at least USED
     parameter int USED      = 8,     // low bits of it that are read, 1 to IBITS
     parameter int ISIGNED   = 1,     // 1: the used bits are two's complement; 0: unsigned
     parameter int IBIPOLAR  = 0,     // 1: an input is one bit, 0 for -1 and 1 for +1
@@ -29,7 +29,7 @@ module bnn_rescale_lane #(
     output logic [OBITS-1:0] y         // output value
 );
 `ifndef __ICARUS__  // version 11 does not know $error at elaboration
-    if (IBITS < 1 || USED < 1 || USED > IBITS || SHIFT < 0 || WIDE < SHIFT + 2) begin : gen_refuse_bits
+    if (USED < 1 || USED > IBITS || SHIFT < 0 || WIDE < SHIFT + 2) begin : gen_refuse_bits
         $error("bnn_rescale_lane: USED must be 1 to IBITS, and WIDE at least SHIFT + 2");
     end
 `endif
