@@ -19,6 +19,7 @@ from bnn.hw.blocks.block import Generic
 from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.plumbing import Fork
 from bnn.hw.blocks.rescales import RescaleUnit
+from bnn.hw.blocks.states import Deal, StateUnit
 from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.design import Design, Instance
 
@@ -134,6 +135,11 @@ def memories(design: Design, name: str) -> list[tuple[list[list[int]], int]]:
     return [([], 0), (contents.thresholds, block.thresholds.word_bits)]
 
 
+def _carries(design: Design) -> bool:
+    """Return whether the design carries vectors from one column of a sequence to the next."""
+    return any(isinstance(each.block, StateUnit) for each in design.instances)
+
+
 def _range(bits: int) -> str:
     return f"[{bits - 1}:0]"
 
@@ -142,6 +148,8 @@ def core(design: Design) -> str:
     """Return the text of ``bnn_core.sv``, the pipeline of the accelerator."""
     lines = [_HEADER + "`default_nettype none", "module bnn_core ("]
     lines.append("    input  wire        clk, rst,")
+    if _carries(design):
+        lines.append("    input  wire        start,\n    input  wire [31:0] columns,")
     lines.append("    input  wire        i_valid,\n    output wire        i_ready,")
     lines.append("    input  wire [63:0] i_data,")
     lines.append("    output wire        o_valid,\n    input  wire        o_ready,")
@@ -180,7 +188,7 @@ def _instance(instance: Instance, fills: Mapping[str, int]) -> str:
     prefixes = ("i",) if len(instance.inputs) == 1 else ("a", "b")
     for prefix, stream in zip(prefixes, instance.inputs, strict=True):
         ports += [f".{prefix}_{end}({stream}_{end})" for end in ("valid", "ready", "data")]
-    if isinstance(instance.block, Fork):
+    if isinstance(instance.block, Fork | Deal):
         for end in ("valid", "ready", "data"):
             parts = ", ".join(f"{stream}_{end}" for stream in reversed(instance.outputs))
             ports.append(f".o_{end}({{{parts}}})")
@@ -191,6 +199,8 @@ def _instance(instance: Instance, fills: Mapping[str, int]) -> str:
         name = instance.outputs[0]
         before = f"    wire {_range(fills[name])} {name}_fill;\n"
         ports.append(f".fill({name}_fill)")
+    if isinstance(instance.block, StateUnit):
+        ports.append(".start(start), .columns(columns)")
     if instance.unit is not None:
         ports.append(
             f".p_valid(p_valid && p_unit == 8'd{instance.unit}), .p_thresholds(p_thresholds)"
@@ -239,6 +249,7 @@ def top(design: Design, design_id: int, writes: int) -> str:
         unread=bus.UNREAD,
         control=bus.joined(bus.SLAVE),
         reader=bus.joined(bus.channel("read")),
+        sequence=" .start(start), .columns(images)," if _carries(design) else "",
         writer=bus.joined(bus.channel("write")),
     )
 
@@ -282,7 +293,7 @@ module bnn_top (
         .o_valid(in_valid), .o_ready(in_ready), .o_data(in_data)
     );
     bnn_core core (
-        .clk(aclk), .rst(rst), .i_valid(in_valid), .i_ready(in_ready), .i_data(in_data),
+        .clk(aclk), .rst(rst),{sequence} .i_valid(in_valid), .i_ready(in_ready), .i_data(in_data),
         .o_valid(out_valid), .o_ready(out_ready), .o_data(out_data),
         .p_valid(p_valid), .p_thresholds(p_thresholds), .p_unit(p_unit), .p_item(p_item),
         .p_index(p_index), .p_data(p_data),

@@ -18,6 +18,7 @@ from bnn.hw.blocks.joins import Joiner, Multiplier
 from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
 from bnn.hw.blocks.rescales import RescaleUnit
+from bnn.hw.blocks.states import Deal, StateUnit
 from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.plan.streams import Events, Stream
@@ -80,6 +81,15 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
             return BlockModel([_multiply(inputs[0], inputs[1], target)])
         case Joiner():
             return BlockModel([_concat(inputs[0], inputs[1], target, block)])
+        case Deal():
+            return BlockModel([_deal(source, outputs, block), _deal_back(source, outputs, block)])
+        case StateUnit():
+            pops = Events()
+            carried = [
+                _state_in(source, pops, block.words, images),
+                _state(source, target, pops, block.words, images),
+            ]
+            return BlockModel(carried, None)
         case Serialize():
             return BlockModel([_serialize(source, target, block)])
         case Maximum():
@@ -379,6 +389,70 @@ def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
             target.offer(source.moved[at] + 1)
             at += 1
             out += 1
+
+
+# ---- sequences -------------------------------------------------------------------------------
+
+
+def _turns(block: Deal, outputs: list[Stream]) -> list[Stream]:
+    return [
+        stream for stream, words in zip(outputs, block.parts, strict=True) for _ in range(words)
+    ]
+
+
+def _deal(source: Stream, outputs: list[Stream], block: Deal) -> Process:
+    """Deal: a word passes in the cycle in which it is offered, when all earlier words are taken."""
+    at = 0
+    while True:
+        for target in _turns(block, outputs):
+            while len(source.offers) <= at:
+                yield source.offers
+            while len(source.moved) < at:
+                yield source.moved
+            before = source.moved[at - 1] + 1 if at else 0
+            target.offer(max(source.offers[at], before))
+            at += 1
+
+
+def _deal_back(source: Stream, outputs: list[Stream], block: Deal) -> Process:
+    taken = {id(stream): 0 for stream in outputs}
+    while True:
+        for target in _turns(block, outputs):
+            number = taken[id(target)]
+            while len(target.takes) <= number:
+                yield target.takes
+            source.take(target.takes[number])
+            taken[id(target)] += 1
+
+
+def _state_in(source: Stream, pops: Events, words: int, images: int) -> Process:
+    """State, input: as that of a FIFO; words of the last column are always taken."""
+    kept = words * (images - 1)
+    for at in range(kept):
+        if at >= words:
+            while len(pops) <= at - words:
+                yield pops
+        source.take(0 if at < words else pops[at - words] + 1)
+    for _ in range(words):
+        source.take(0)
+
+
+def _state(source: Stream, target: Stream, pops: Events, words: int, images: int) -> Process:
+    """State, output: the start's words, then those of the FIFO."""
+    for _ in range(words):
+        target.offer(1)
+    last = 0
+    for at in range(words * (images - 1)):
+        while len(source.moved) <= at:
+            yield source.moved
+        pop = source.moved[at] + 1
+        if at:
+            while len(target.moved) < words + at:
+                yield target.moved
+            pop = max(pop, target.moved[words + at - 1], last + 1)
+        pops.post(pop)
+        target.offer(pop + 1)
+        last = pop
 
 
 # ---- window ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from bnn.hw.blocks.words import pack_rows, unpack_rows
 from bnn.program.precision import Precision
 
 
-def _flags(precision: Precision) -> tuple[int, int]:
+def flags(precision: Precision) -> tuple[int, int]:
     """Return whether values are two's complement, and whether they are bipolar, 0 or 1 each."""
     return int(precision.kind in ("signed", "narrow")), int(precision.kind == "bipolar")
 
@@ -52,7 +52,7 @@ class Multiplier(WordPasser):
 
     def generics(self) -> dict[str, Generic]:
         """Return the parameters of the module's instance, by name."""
-        (a_signed, a_bipolar), (b_signed, b_bipolar) = _flags(self.first), _flags(self.second)
+        (a_signed, a_bipolar), (b_signed, b_bipolar) = flags(self.first), flags(self.second)
         return {
             "LANES": self.lanes,
             "A_BITS": self.first.bits,
@@ -111,7 +111,7 @@ class Joiner:
 
     def generics(self) -> dict[str, Generic]:
         """Return the parameters of the module's instance, by name."""
-        (a_signed, a_bipolar), (b_signed, b_bipolar) = _flags(self.first), _flags(self.second)
+        (a_signed, a_bipolar), (b_signed, b_bipolar) = flags(self.first), flags(self.second)
         both = self.output.kind == "bipolar"  # then both edges are, and codes stay
         return {
             "LANES": self.lanes,

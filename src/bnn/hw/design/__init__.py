@@ -18,8 +18,10 @@ from bnn.hw.design.elements import add, concat, multiply, rescale, threshold
 from bnn.hw.design.ends import input_end, output_end
 from bnn.hw.design.needs import Needs
 from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Design, Instance, LazyContents, Port
+from bnn.hw.design.states import close_state, open_state
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
+from bnn.hw.flat import Circuit
 from bnn.hw.folding import Folding, dots
 from bnn.program.operations import (
     Add,
@@ -57,11 +59,15 @@ def build(program: Program, folding: Folding) -> Design:
                 f"{name}: PE, SIMD and pixels must be at least 1, not {fold.pe}, {fold.simd} and "
                 f"{fold.pixels}"
             )
-    wiring = Wiring(program, folding, Needs.of(program))
+    needs = Needs.of(program)
+    wiring = Wiring(needs.program, folding, needs)
     source = input_end(wiring)
+    preset = {state.name: open_state(wiring, state) for state in needs.states}
     for op in wiring.needs.ops:
         if op.name not in wiring.needs.merged:
             _place(wiring, op)
+    for state in needs.states:
+        close_state(wiring, state, preset[state.name])
     target = output_end(wiring)
     blocks = {*wiring.streams, *(each.name for each in wiring.instances)}
     for name in folding.fifos:
@@ -78,6 +84,7 @@ def build(program: Program, folding: Folding) -> Design:
         source,
         target,
         wiring.ports,
+        needs.program.sides if isinstance(needs.program, Circuit) else (),
     )
 
 
