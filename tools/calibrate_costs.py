@@ -31,6 +31,8 @@ from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
 from bnn.hw.blocks.rescales import RescaleUnit, scaling
+from bnn.hw.blocks.states import Deal, StateUnit
+from bnn.hw.blocks.tables import TableUnit
 from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, threshold_bounds
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.render import Sources, image, library, value
@@ -92,6 +94,7 @@ def wanted() -> Iterator[Block]:
     yield from windows()
     yield from plumbing()
     yield from arithmetic()
+    yield from sequences()
 
 
 def matrices() -> Iterator[Block]:
@@ -214,6 +217,31 @@ def rescale(
     )
 
 
+def shared(lanes: int, bits: int, levels: int, made: Precision) -> Block:
+    """Return thresholds that all channels share."""
+    source = INT(bits)
+    acc, low, high = threshold_bounds(source)
+    found = Thresholds(acc, low, high, levels, False, -1, 1, 0, made.bits, made)
+    return ThresholdUnit(4 * lanes, 8, lanes, source, found, shared=True)
+
+
+def sequences() -> Iterator[Block]:
+    yield shared(2, 16, 64, UINT(8))
+    yield shared(1, 16, 128, INT(8))
+    yield shared(4, 12, 15, UINT(4))
+    for lanes, bits, entries, made in (
+        (2, 16, 2560, UINT(8)),
+        (1, 16, 1537, INT(8)),
+        (4, 12, 40, UINT(4)),
+        (2, 20, 300, INT(8)),
+    ):
+        yield TableUnit(4 * lanes, 8, lanes, INT(bits), made, -entries // 2, entries)
+    for lanes, bits, words in ((2, 16, 64), (128, 2, 1), (4, 8, 4), (1, 9, 100)):
+        yield StateUnit(INT(bits), INT(bits), lanes, words, 1)
+    yield Deal(64, (1, 1), 2)
+    yield Deal(32, (8, 8), 16)
+
+
 def arithmetic() -> Iterator[Block]:
     yield rescale(4, 16, INT(16), INT(8), 12, "even", most=2000, offset=1 << 20)
     yield rescale(8, 4, INT(16), INT(16), 5, "even")
@@ -283,10 +311,15 @@ def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
 
 def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) -> dict[str, str]:
     """Return the memory images of random constants, for parameters that are not loadable."""
-    if generics.get("LOADABLE", 1):
+    if generics.get("LOADABLE", "TFILE" not in generics):
         return {}
     draw = random.Random(number)
     g = generics
+    if module == "bnn_table":
+        name = f"tfile{number}.mem"
+        words = [[draw.getrandbits(g["OBITS"])] for _ in range(g["ENTRIES"])]
+        (folder / name).write_text(image(words, g["OBITS"]), encoding="utf-8")
+        return {"TFILE": name}
     if module == "bnn_rescale":
         name, bits = f"tfile{number}.mem", g["MBITS"] + g["ABITS"]
         if not bits:
@@ -295,6 +328,12 @@ def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) ->
         (folder / name).write_text(image(words, bits), encoding="utf-8")
         return {"TFILE": name}
     level_bits = g["LEVELS"] * g["ACC"] + g["FALLING"] if g["LEVELS"] else g["OBITS"]
+    if module == "bnn_threshold" and g["FOLDS"] == 1:
+        levels = sorted(draw.sample(range(1 << (g["ACC"] - 2)), g["LEVELS"]))
+        word = sum(level << (place * g["ACC"]) for place, level in enumerate(levels))
+        name = f"tfile{number}.mem"
+        (folder / name).write_text(image([[word] * g["LANES"]], level_bits), encoding="utf-8")
+        return {"TFILE": name}
     items, folds = (g["PE"], g["NF"]) if module == "bnn_matrix" else (g["LANES"], g["FOLDS"])
     sizes = {"TFILE": (level_bits, folds)}
     if module == "bnn_matrix":

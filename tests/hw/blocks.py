@@ -20,7 +20,14 @@ from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
 from bnn.hw.blocks.rescales import RescaleUnit, scaling
-from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, of_threshold, threshold_bounds
+from bnn.hw.blocks.tables import TableUnit, table_range
+from bnn.hw.blocks.thresholds import (
+    Thresholds,
+    ThresholdUnit,
+    is_shared,
+    of_threshold,
+    threshold_bounds,
+)
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.loading import chunked
 from bnn.hw.render import image
@@ -191,6 +198,26 @@ def _threshold(source: Precision, loadable: bool = False) -> Bench:
     return _with_memories(bench, [(block.contents(threshold), made.word_bits)])
 
 
+def _shared(source: Precision, levels: int, reach: int, sign: int = 1) -> Bench:
+    """Thresholds that all six channels share: in a table, if they are many."""
+    draw = np.random.default_rng(levels)
+    thresholds = np.tile(np.sort(draw.integers(-reach, reach, levels)), (6, 1))
+    threshold = Threshold("t", "input", thresholds, UINT(8), signs=np.full(6, sign))
+    entries = table_range(threshold, source)
+    if entries is not None:
+        table = TableUnit(6, 4, 2, source, threshold.precision, *entries, "dut")
+        image_of = {"dut_thresholds.mem": image(table.contents(threshold), 8)}
+        golden = lambda w: table.golden(w, threshold)  # noqa: E731
+        return Bench(table, (2 * source.bits,), table.output_words, golden, image_of)
+    acc, low, high = threshold_bounds(source)
+    made = of_threshold(threshold, acc, low, high)
+    block = ThresholdUnit(6, 4, 2, source, made, name="dut", shared=is_shared(threshold))
+    bench = Bench(
+        *(block, (2 * source.bits,), block.output_words, lambda w: block.golden(w, threshold), {})
+    )
+    return _with_memories(bench, [(block.contents(threshold), made.word_bits)])
+
+
 def _rescale(
     source: Precision,
     made: Precision,
@@ -310,6 +337,11 @@ LARGE: dict[str, Callable[[], Bench]] = {
     "threshold": lambda: _threshold(INT(5)),
     "threshold-loaded": lambda: _threshold(UINT(4), loadable=True),
     "threshold-bipolar": lambda: _threshold(BIPOLAR),
+    "threshold-shared": lambda: _shared(INT(9), 5, 300),
+    "threshold-table": lambda: _shared(INT(12), 40, 500),
+    "threshold-table-falls": lambda: _shared(INT(10), 20, 200, sign=-1),
+    "threshold-table-beyond": lambda: _shared(INT(8), 30, 1000),
+    "threshold-table-unsigned": lambda: _shared(UINT(11), 255, 3000),
     "rescale": lambda: _rescale(INT(8), INT(8), 5, "even"),
     "rescale-up": lambda: _rescale(INT(8), INT(6), 4, "up", bounds=(-9, 25)),
     "rescale-zero": lambda: _rescale(INT(9), INT(12), 3, "zero", reach=(5, 40)),

@@ -33,7 +33,8 @@ GROUPS = {
     "plumbing": [*SMALL],
     "rescales": [name for name in LARGE if name.startswith("rescale")],
     "windows": [name for name in LARGE if name.startswith(("window", "patches"))],
-    "agree": [name for name in LARGE if name.startswith(("matrix-agree", "matrix-b", "threshold"))],
+    "agree": [name for name in LARGE if name.startswith(("matrix-agree", "matrix-b"))],
+    "thresholds": [name for name in LARGE if name.startswith("threshold")],
     "planes": [name for name in LARGE if name.startswith(("matrix-p", "matrix-l", "matrix-t"))],
     "sums": [name for name in LARGE if name.startswith(("matrix-s", "matrix-h"))],
 }

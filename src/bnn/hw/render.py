@@ -20,6 +20,7 @@ from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.plumbing import Fork
 from bnn.hw.blocks.rescales import RescaleUnit
 from bnn.hw.blocks.states import Deal, StateUnit
+from bnn.hw.blocks.tables import TableUnit
 from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.design import Design, Instance
 
@@ -131,6 +132,8 @@ def memories(design: Design, name: str) -> list[tuple[list[list[int]], int]]:
         ]
     if isinstance(block, RescaleUnit):
         return [([], 0), (contents.thresholds, block.word_bits)]
+    if isinstance(block, TableUnit):
+        return [([], 0), (contents.thresholds, block.output.bits)]
     assert isinstance(block, ThresholdUnit)
     return [([], 0), (contents.thresholds, block.thresholds.word_bits)]
 

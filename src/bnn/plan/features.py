@@ -54,9 +54,21 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
         case "bnn_add":
             found["bits"] = g["LANES"] * g["BITS"]
         case "bnn_threshold":
-            found["thresholds"] = g["LANES"] * g["LEVELS"] * g["ACC"]
+            # Thresholds that all channels share are constants in the comparisons.
+            constant = g["FOLDS"] == 1 and not g["LOADABLE"]
+            compared = g["LANES"] * g["LEVELS"] * g["ACC"]
+            found["thresholds"] = compared * (not constant)
+            found["constants"] = compared * constant
             found["in"] = g["LANES"] * g["IBITS"]
             found |= _fifo(g["LANES"] * g["OBITS"], g["DEPTH"])
+        case "bnn_table":
+            found["in"] = g["LANES"] * g["IBITS"]
+            found |= _fifo(g["LANES"] * g["OBITS"], g["DEPTH"])
+        case "bnn_state":
+            found["bits"] = g["LANES"] * g["BITS"]
+            found["start"] = math.log2(g["WORDS"] + 1)
+        case "bnn_deal":
+            found["count"] = math.log2(g["A_WORDS"] + g["B_WORDS"])
         case "bnn_rescale":
             found |= _rescale(g)
         case "bnn_multiply":
@@ -305,10 +317,17 @@ def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
             return [Memory(bits, g["FOLDS"], registered=False)] if g["FOLDS"] > 1 else []
         case "bnn_threshold":
             level_bits = g["LEVELS"] * g["ACC"] + g["FALLING"]
+            constant = g["FOLDS"] == 1 and not g["LOADABLE"]
+            levels = _parameters({**g, "PE": g["LANES"]}, level_bits, g["FOLDS"], "auto")
             return [
-                *_parameters({**g, "PE": g["LANES"]}, level_bits, g["FOLDS"], "auto"),
+                *([] if constant else levels),
                 Memory(g["LANES"] * g["OBITS"], g["DEPTH"]),
             ]
+        case "bnn_table":
+            entries = Memory(g["OBITS"], g["ENTRIES"], g["LANES"], constant=True)
+            return [entries, Memory(g["LANES"] * g["OBITS"], g["DEPTH"])]
+        case "bnn_state":
+            return [Memory(g["LANES"] * g["BITS"], g["WORDS"])]
         case "bnn_rescale":
             bits = g["MBITS"] + g["ABITS"]
             numbers = _parameters({**g, "PE": g["LANES"]}, bits, g["FOLDS"], "auto")

@@ -19,6 +19,7 @@ from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
 from bnn.hw.blocks.rescales import RescaleUnit
 from bnn.hw.blocks.states import Deal, StateUnit
+from bnn.hw.blocks.tables import TableUnit
 from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.plan.streams import Events, Stream
@@ -107,6 +108,11 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
         case ThresholdUnit():
             pushed = Stream("results")
             issue = _credited(source, target, pushed, int(block.generics()["DEPTH"]), 3)
+            moves = FifoMoves(pushed.moved, target.moved)
+            return BlockModel([issue, _queue(pushed, target, Events())], moves)
+        case TableUnit():
+            pushed = Stream("results")
+            issue = _credited(source, target, pushed, block.depth, 3)
             moves = FifoMoves(pushed.moved, target.moved)
             return BlockModel([issue, _queue(pushed, target, Events())], moves)
         case RescaleUnit():
