@@ -107,6 +107,8 @@ def circuit(program: Program) -> Circuit:
         apart = BACKWARD if both and reverse else ""
         side = _Flattened(program, apart)
         made = side.needed(edge)
+        if side.names[INPUT] not in side.edges:
+            raise BuildError(f"{edge}: does not depend on the columns of the input; {_INSTEAD}")
         ops += made
         states += side.states
         edges |= side.edges

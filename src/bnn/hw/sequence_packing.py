@@ -29,7 +29,7 @@ class AcceleratedSequence(Accelerated):
         ``inputs``: its columns, as ``input.check`` returned them.
         """
         integers = self.design.program.input.integers(inputs)
-        flat = integers.reshape(len(integers), -1)
+        flat = integers.reshape(len(integers), int(np.prod(integers.shape[1:])))
         sides = [flat[::-1] if side.reverse else flat for side in self.design.sides]
         return self.design.source.pack(np.concatenate(sides, axis=1))
 
