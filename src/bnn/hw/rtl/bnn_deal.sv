@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Deals the words of a stream to two consumers in turn: A_WORDS to the first, B_WORDS to the second.
+// Deals the words of a stream to two consumers in turn: A_WORDS to the first, then B_WORDS to the
+// second.
 //
 // Combinational, except for the count of words. It undoes what bnn_concat does.
 `default_nettype none

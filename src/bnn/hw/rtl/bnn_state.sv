@@ -2,7 +2,7 @@
 // A vector that is carried from column to column of a sequence: WORDS words of LANES values.
 //
 // After a start, the words of the first column are START in every value; those of column n + 1 are
-// what arrives for column n, converted to BITS bits. What arrives for the last column is dropped, so
+// what arrives for column n, converted to BITS bits. What arrives for the last column is dropped:
 // nothing is left when the sequence ends. 2 cycles from input to output, one word per cycle.
 `default_nettype none
 module bnn_state #(

@@ -2,8 +2,8 @@
 // A function of a stream's values that is constant below BASE and from BASE + ENTRIES - 1 on: a
 // table, of LANES copies. Thresholds that all channels share are such a function.
 //
-// One word per cycle, 3 cycles to the output FIFO, which takes 2 more. After a word is taken nothing
-// stalls it: there is a credit for each free place of the output FIFO, as in bnn_threshold.
+// One word per cycle, 3 cycles to the output FIFO, which takes 2 more. After a word is taken, it is
+// not stalled: there is a credit for each free place of the output FIFO, as in bnn_threshold.
 `default_nettype none
 module bnn_table #(
     parameter int LANES   = 1,      // values of a word, at least 1
