@@ -217,18 +217,7 @@ def rescale(
     )
 
 
-def shared(lanes: int, bits: int, levels: int, made: Precision) -> Block:
-    """Return thresholds that all channels share."""
-    source = INT(bits)
-    acc, low, high = threshold_bounds(source)
-    found = Thresholds(acc, low, high, levels, False, -1, 1, 0, made.bits, made)
-    return ThresholdUnit(4 * lanes, 8, lanes, source, found, shared=True)
-
-
 def sequences() -> Iterator[Block]:
-    yield shared(2, 16, 64, UINT(8))
-    yield shared(1, 16, 128, INT(8))
-    yield shared(4, 12, 15, UINT(4))
     for lanes, bits, entries, made in (
         (2, 16, 2560, UINT(8)),
         (1, 16, 1537, INT(8)),
@@ -328,12 +317,6 @@ def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) ->
         (folder / name).write_text(image(words, bits), encoding="utf-8")
         return {"TFILE": name}
     level_bits = g["LEVELS"] * g["ACC"] + g["FALLING"] if g["LEVELS"] else g["OBITS"]
-    if module == "bnn_threshold" and g["FOLDS"] == 1:
-        levels = sorted(draw.sample(range(1 << (g["ACC"] - 2)), g["LEVELS"]))
-        word = sum(level << (place * g["ACC"]) for place, level in enumerate(levels))
-        name = f"tfile{number}.mem"
-        (folder / name).write_text(image([[word] * g["LANES"]], level_bits), encoding="utf-8")
-        return {"TFILE": name}
     items, folds = (g["PE"], g["NF"]) if module == "bnn_matrix" else (g["LANES"], g["FOLDS"])
     sizes = {"TFILE": (level_bits, folds)}
     if module == "bnn_matrix":

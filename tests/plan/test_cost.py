@@ -142,7 +142,7 @@ ERRORS = {
     "bnn_serialize": (0.7, 0.1),
     "bnn_state": (0.1, 0.1),
     "bnn_table": (0.1, 0.1),
-    "bnn_threshold": (3.4, 1.1),
+    "bnn_threshold": (3.9, 0.1),
     "bnn_trim": (0.1, 1.3),
     "bnn_widen": (3.1, 0.1),
     "bnn_window": (1.3, 6.5),

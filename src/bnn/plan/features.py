@@ -54,11 +54,7 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
         case "bnn_add":
             found["bits"] = g["LANES"] * g["BITS"]
         case "bnn_threshold":
-            # Thresholds that all channels share are constants in the comparisons.
-            constant = g["FOLDS"] == 1 and not g["LOADABLE"]
-            compared = g["LANES"] * g["LEVELS"] * g["ACC"]
-            found["thresholds"] = compared * (not constant)
-            found["constants"] = compared * constant
+            found["thresholds"] = g["LANES"] * g["LEVELS"] * g["ACC"]
             found["in"] = g["LANES"] * g["IBITS"]
             found |= _fifo(g["LANES"] * g["OBITS"], g["DEPTH"])
         case "bnn_table":
@@ -317,10 +313,8 @@ def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
             return [Memory(bits, g["FOLDS"], registered=False)] if g["FOLDS"] > 1 else []
         case "bnn_threshold":
             level_bits = g["LEVELS"] * g["ACC"] + g["FALLING"]
-            constant = g["FOLDS"] == 1 and not g["LOADABLE"]
-            levels = _parameters({**g, "PE": g["LANES"]}, level_bits, g["FOLDS"], "auto")
             return [
-                *([] if constant else levels),
+                *_parameters({**g, "PE": g["LANES"]}, level_bits, g["FOLDS"], "auto"),
                 Memory(g["LANES"] * g["OBITS"], g["DEPTH"]),
             ]
         case "bnn_table":
