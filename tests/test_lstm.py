@@ -149,7 +149,7 @@ def test_bnn_ocr(
     assert "fraktur-w5a5" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["classify", "evaluate", "bench", "inspect", "plan"])
+@pytest.mark.parametrize("command", ["classify", "evaluate", "bench", "inspect"])
 def test_other_commands_refuse_a_model_of_lines(
     command: str,
     lines_dir: Path,

@@ -408,8 +408,8 @@ def test_a_reader_gives_what_the_network_says(model: Model) -> None:
 def test_models_and_runtimes_that_read_no_lines(model: Model) -> None:
     with pytest.raises(InputError, match="lfc-w1a1: does not read lines of text; use bnn classify"):
         bnn.LineReader("lfc-w1a1")
-    with pytest.raises(RuntimeUnavailableError, match="sim runtime cannot run sequences"):
-        bnn.LineReader(model, "sim")
+    with pytest.raises(RuntimeUnavailableError, match="board runtime cannot run sequences"):
+        bnn.LineReader(model, "board")
     with pytest.raises(RuntimeUnavailableError, match="reads sequences"):
         bnn.Classifier(model)
 

@@ -22,16 +22,22 @@ from pathlib import Path
 from typing import Any
 
 import fit_costs
+import numpy as np
 
 from bnn.hw.blocks.adder import Adder
 from bnn.hw.blocks.block import Block
+from bnn.hw.blocks.joins import Joiner, Multiplier
 from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
+from bnn.hw.blocks.rescales import RescaleUnit, scaling
+from bnn.hw.blocks.states import Deal, StateUnit
+from bnn.hw.blocks.tables import TableUnit
 from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, threshold_bounds
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.render import Sources, image, library, value
 from bnn.hw.toolchain import synth
+from bnn.program.operations import Rescale, Rounding
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +93,8 @@ def wanted() -> Iterator[Block]:
     yield from matrices()
     yield from windows()
     yield from plumbing()
+    yield from arithmetic()
+    yield from sequences()
 
 
 def matrices() -> Iterator[Block]:
@@ -183,6 +191,78 @@ def plumbing() -> Iterator[Block]:
     yield Pad(16, 5, 8)
 
 
+def rescale(
+    lanes: int,
+    folds: int,
+    source: Precision,
+    made: Precision,
+    shift: int,
+    rounding: Rounding,
+    *,
+    most: int = 0,
+    factor: int = 1,
+    offset: int = 0,
+    loadable: bool = False,
+) -> Block:
+    """Return a rescale; ``most``: largest multiplier and offset of channels, 0: ``factor``."""
+    draw = np.random.default_rng(lanes * folds)
+    channels = lanes * folds
+    by = draw.integers(-most, most, channels) if most else np.full(channels, factor)
+    if most:
+        by[0] = most
+    add = draw.integers(-offset, offset, channels, endpoint=True) if offset else None
+    op = Rescale("r", "input", by, shift, made, made.low, made.high, add, rounding)
+    return RescaleUnit(
+        channels, 4, lanes, scaling(op, source, source.low, source.high), loadable=loadable
+    )
+
+
+def sequences() -> Iterator[Block]:
+    for lanes, bits, entries, made in (
+        (2, 16, 2560, UINT(8)),
+        (1, 16, 1537, INT(8)),
+        (4, 12, 40, UINT(4)),
+        (2, 20, 300, INT(8)),
+    ):
+        yield TableUnit(4 * lanes, 8, lanes, INT(bits), made, -entries // 2, entries)
+    for lanes, bits, words in ((2, 16, 64), (128, 2, 1), (4, 8, 4), (1, 9, 100)):
+        yield StateUnit(INT(bits), INT(bits), lanes, words, 1)
+    yield Deal(64, (1, 1), 2)
+    yield Deal(32, (8, 8), 16)
+
+
+def arithmetic() -> Iterator[Block]:
+    yield rescale(4, 16, INT(16), INT(8), 12, "even", most=2000, offset=1 << 20)
+    yield rescale(8, 4, INT(16), INT(16), 5, "even")
+    yield rescale(2, 32, INT(24), INT(16), 20, "up", most=30_000, offset=1 << 30, loadable=True)
+    yield rescale(8, 16, INT(9), INT(16), 0, "even", factor=8, offset=254)
+    yield rescale(4, 8, UINT(8), UINT(8), 7, "zero", factor=100)
+    yield rescale(4, 8, INT(12), INT(4), 8, "floor", most=100)
+    yield rescale(2, 8, INT(20), INT(16), 24, "even", most=1 << 25, offset=1 << 40)
+    yield rescale(1, 64, INT(12), INT(16), 0, "even", factor=16, offset=254)
+    yield rescale(2, 64, INT(17), INT(16), 0, "even")
+    yield rescale(16, 2, INT(16), INT(9), 7, "even")
+    yield rescale(4, 2, UINT(4), UINT(4), 3, "up", most=3)
+    yield rescale(2, 16, INT(10), UINT(8), 6, "up", most=500)
+    yield rescale(8, 8, INT(14), INT(6), 10, "zero", most=900, offset=9000, loadable=True)
+    yield rescale(1, 1, INT(20), INT(20), 12, "floor", factor=3000)
+    yield rescale(4, 32, INT(8), INT(12), 4, "even", offset=3000)
+    for lanes, a, b, bits in ((4, 8, 8, 16), (8, 16, 9, 24), (8, 4, 4, 8), (2, 20, 20, 32)):
+        yield Multiplier(INT(a), INT(b), (a, b), lanes, bits, 8)
+    for lanes, a, b, bits in ((16, 3, 4, 7), (4, 2, 6, 8), (1, 32, 32, 32), (4, 1, 8, 9)):
+        yield Multiplier(INT(a), UINT(b), (a, b), lanes, bits, 8)
+    yield Multiplier(UINT(8), INT(16), (7, 16), 4, 24, 8)
+    yield Multiplier(INT(16), BIPOLAR, (16, 1), 4, 17, 8)
+    for lanes, a, b, bits, parts in (
+        (32, 2, 2, 2, (1, 4)),
+        (8, 4, 8, 8, (3, 7)),
+        (4, 9, 16, 17, (16, 16)),
+        (4, 4, 4, 4, (2, 2)),
+        (64, 2, 4, 4, (1, 1)),
+    ):
+        yield Joiner(INT(a), INT(b), INT(bits), lanes, parts, 4)
+
+
 #: Modules outside the blocks, in every design or where probes are asked for: (module, parameters).
 AROUND: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bnn_control", {"PARAMETERS": 0}),
@@ -220,10 +300,22 @@ def measure(batch: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
 
 def _images(folder: Path, number: int, module: str, generics: dict[str, Any]) -> dict[str, str]:
     """Return the memory images of random constants, for parameters that are not loadable."""
-    if generics.get("LOADABLE", 1):
+    if generics.get("LOADABLE", "TFILE" not in generics):
         return {}
     draw = random.Random(number)
     g = generics
+    if module == "bnn_table":
+        name = f"tfile{number}.mem"
+        words = [[draw.getrandbits(g["OBITS"])] for _ in range(g["ENTRIES"])]
+        (folder / name).write_text(image(words, g["OBITS"]), encoding="utf-8")
+        return {"TFILE": name}
+    if module == "bnn_rescale":
+        name, bits = f"tfile{number}.mem", g["MBITS"] + g["ABITS"]
+        if not bits:
+            return {}
+        words = [[draw.getrandbits(bits) for _ in range(g["LANES"])] for _ in range(g["FOLDS"])]
+        (folder / name).write_text(image(words, bits), encoding="utf-8")
+        return {"TFILE": name}
     level_bits = g["LEVELS"] * g["ACC"] + g["FALLING"] if g["LEVELS"] else g["OBITS"]
     items, folds = (g["PE"], g["NF"]) if module == "bnn_matrix" else (g["LANES"], g["FOLDS"])
     sizes = {"TFILE": (level_bits, folds)}

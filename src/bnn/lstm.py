@@ -64,7 +64,10 @@ class PynqLSTM:
         self.load_overlay = load_overlay
         self._reader = LineReader(f"{dataset}-{network.lower()}")
         if runtime == RUNTIME_HW:
-            notice(f"{RUNTIME_HW}: no accelerator has an LSTM yet, so the CPU computes")
+            notice(
+                f"{RUNTIME_HW}: the CPU computes; bnn.LineReader(MODEL, runtime='sim') simulates "
+                "an accelerator"
+            )
 
     @property
     def ops_per_seq_element(self) -> int:

@@ -41,8 +41,9 @@ class LineReader:
 
     Args:
         model: a :class:`~bnn.model.model.Model`, or anything that :func:`bnn.load` takes.
-        runtime: ``cpu`` or ``reference``.
-        options: options for the runtime, for example ``kernel="avx2"`` for ``cpu``.
+        runtime: ``cpu``, ``reference`` or ``sim``.
+        options: options for the runtime, for example ``kernel="avx2"`` for ``cpu``, ``folding``
+            for ``sim``.
 
     A *line* below is the path of a picture, a PIL picture, or grey levels uint8 (height, width):
     dark text on light paper. A picture is read as a person sees it: upright, transparent pixels

@@ -15,14 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.hw.blocks.adder import Adder
+from bnn.hw.blocks.joins import Joiner, Multiplier
 from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
-from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, of_threshold, threshold_bounds
+from bnn.hw.blocks.rescales import RescaleUnit, scaling
+from bnn.hw.blocks.tables import TableUnit, table_range
+from bnn.hw.blocks.thresholds import (
+    Thresholds,
+    ThresholdUnit,
+    is_shared,
+    of_threshold,
+    threshold_bounds,
+)
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.loading import chunked
 from bnn.hw.render import image
-from bnn.program.operations import Borders, Dot, Pair, Threshold
+from bnn.program.operations import Borders, Dot, Pair, Rescale, Rounding, Threshold
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from hw.examples import signs
 from support.programs import numbers
@@ -37,6 +46,7 @@ class Bench:
 
     Attributes:
         bits: of a word of each stream in; words: of an image on each of them.
+        counts: words of an image on each stream, where they differ.
         golden: the streams' words of an image to the words out.
         files: memory images.
         mask: of the bits that are defined in every output word of an image, or None for all.
@@ -50,11 +60,27 @@ class Bench:
     files: dict[str, str]
     mask: list[int] | None = None
     loads: list[Load] = field(default_factory=list)
+    counts: tuple[int, ...] = ()
 
     @property
     def beats(self) -> int:
         """Of an image on its busiest stream."""
-        return max(self.words, self.block.output_words)
+        return max(*self.each, self.block.output_words)
+
+    @property
+    def each(self) -> tuple[int, ...]:
+        """Words of an image on each stream in."""
+        return self.counts or (self.words,) * len(self.bits)
+
+    def drawn(self, luck: random.Random, images: int) -> list[list[list[int]]]:
+        """Random words [image][stream][word]."""
+        return [
+            [
+                [word(luck, self, bits) for _ in range(count)]
+                for bits, count in zip(self.bits, self.each, strict=True)
+            ]
+            for _ in range(images)
+        ]
 
 
 def _plain(block: Any, bits: int | tuple[int, ...], words: int) -> Bench:
@@ -172,6 +198,72 @@ def _threshold(source: Precision, loadable: bool = False) -> Bench:
     return _with_memories(bench, [(block.contents(threshold), made.word_bits)])
 
 
+def _shared(source: Precision, levels: int, reach: int, sign: int = 1) -> Bench:
+    """Thresholds that all six channels share: in a table, if they are many."""
+    draw = np.random.default_rng(levels)
+    thresholds = np.tile(np.sort(draw.integers(-reach, reach, levels)), (6, 1))
+    threshold = Threshold("t", "input", thresholds, UINT(8), signs=np.full(6, sign))
+    entries = table_range(threshold, source)
+    if entries is not None:
+        table = TableUnit(6, 4, 2, source, threshold.precision, *entries, "dut")
+        image_of = {"dut_thresholds.mem": image(table.contents(threshold), 8)}
+        golden = lambda w: table.golden(w, threshold)  # noqa: E731
+        return Bench(table, (2 * source.bits,), table.output_words, golden, image_of)
+    acc, low, high = threshold_bounds(source)
+    made = of_threshold(threshold, acc, low, high)
+    block = ThresholdUnit(6, 4, 2, source, made, name="dut", shared=is_shared(threshold))
+    bench = Bench(
+        *(block, (2 * source.bits,), block.output_words, lambda w: block.golden(w, threshold), {})
+    )
+    return _with_memories(bench, [(block.contents(threshold), made.word_bits)])
+
+
+def _rescale(
+    source: Precision,
+    made: Precision,
+    shift: int,
+    rounding: Rounding,
+    *,
+    reach: tuple[int, int] = (100, 100),
+    bounds: tuple[int, int] | None = None,
+    wrap: bool = False,
+    loadable: bool = False,
+) -> Bench:
+    """Six channels, two a word.
+
+    ``reach``: of multipliers and of offsets; 0 for offsets: none, and a negative one of multipliers
+    for one of them all.
+    """
+    draw = np.random.default_rng(4)
+    most, off = reach
+    multipliers = draw.integers(-most, most, 6, endpoint=True) if most > 0 else np.full(6, -most)
+    offsets = draw.integers(-off, off, 6, endpoint=True) if off else None
+    low, high = bounds or (made.low, made.high)
+    op = Rescale(
+        *("r", "input", multipliers, shift, made, low, high, offsets, rounding),
+        overflow="wrap" if wrap else "saturate",
+    )
+    block = RescaleUnit(
+        *(6, 4, 2, scaling(op, source, source.low, source.high)), loadable=loadable, name="dut"
+    )
+    bench = Bench(
+        *(block, (2 * source.bits,), block.output_words, lambda w: block.golden(w, op), {})
+    )
+    memories = [(block.contents(op), block.word_bits)]
+    return _with_memories(bench, memories) if block.word_bits else bench
+
+
+def _multiply(first: Precision, second: Precision, bits: int) -> Bench:
+    block = Multiplier(first, second, (first.bits, second.bits), 2, bits, 10)
+    return _plain(block, (2 * first.bits, 2 * second.bits), 10)
+
+
+def _concat(first: Precision, second: Precision, made: Precision, parts: tuple[int, int]) -> Bench:
+    block = Joiner(first, second, made, 2, parts, 4)
+    bench = _plain(block, (2 * first.bits, 2 * second.bits), 0)
+    return replace(bench, counts=(4 * parts[0], 4 * parts[1]))
+
+
 #: Small blocks, which Icarus simulates too.
 SMALL: dict[str, Callable[[], Bench]] = {
     "fifo": lambda: _plain(Fifo(9, 5, 10), 9, 10),
@@ -196,6 +288,15 @@ SMALL: dict[str, Callable[[], Bench]] = {
     "max-one": lambda: _plain(Maximum(2, 3, True, 3, 1, 12), 6, 12),
     "add": lambda: _plain(Adder(INT(4), UINT(3), 3, 6, 10), (12, 9), 10),
     "add-bipolar": lambda: _plain(Adder(BIPOLAR, INT(5), 2, 7, 10), (2, 10), 10),
+    "multiply": lambda: _multiply(INT(5), UINT(4), 9),
+    "multiply-wide": lambda: _multiply(INT(16), INT(16), 32),
+    "multiply-bipolar": lambda: _multiply(UINT(8), BIPOLAR, 9),
+    "multiply-signs": lambda: _multiply(BIPOLAR, BIPOLAR, 2),
+    "multiply-unsigned": lambda: _multiply(UINT(8), UINT(1), 12),
+    "concat": lambda: _concat(INT(4), UINT(3), INT(5), (2, 3)),
+    "concat-one": lambda: _concat(UINT(3), BIPOLAR, INT(4), (1, 1)),
+    "concat-signs": lambda: _concat(BIPOLAR, BIPOLAR, BIPOLAR, (3, 1)),
+    "concat-cut": lambda: _concat(INT(9), INT(4), INT(4), (1, 4)),
 }
 
 LARGE: dict[str, Callable[[], Bench]] = {
@@ -236,6 +337,32 @@ LARGE: dict[str, Callable[[], Bench]] = {
     "threshold": lambda: _threshold(INT(5)),
     "threshold-loaded": lambda: _threshold(UINT(4), loadable=True),
     "threshold-bipolar": lambda: _threshold(BIPOLAR),
+    "threshold-shared": lambda: _shared(INT(9), 5, 300),
+    "threshold-table": lambda: _shared(INT(12), 40, 500),
+    "threshold-table-falls": lambda: _shared(INT(10), 20, 200, sign=-1),
+    "threshold-table-beyond": lambda: _shared(INT(8), 30, 1000),
+    "threshold-table-unsigned": lambda: _shared(UINT(11), 255, 3000),
+    "rescale": lambda: _rescale(INT(8), INT(8), 5, "even"),
+    "rescale-up": lambda: _rescale(INT(8), INT(6), 4, "up", bounds=(-9, 25)),
+    "rescale-zero": lambda: _rescale(INT(9), INT(12), 3, "zero", reach=(5, 40)),
+    "rescale-down": lambda: _rescale(UINT(7), UINT(5), 6, "floor", reach=(90, 2000)),
+    "rescale-halves": lambda: _rescale(INT(8), INT(7), 1, "even", reach=(-1, 0)),
+    "rescale-halves-zero": lambda: _rescale(INT(8), INT(8), 2, "zero", reach=(-2, 0)),
+    "rescale-bound": lambda: _rescale(UINT(8), UINT(5), 0, "even", reach=(-1, 0), bounds=(3, 17)),
+    "rescale-one": lambda: _rescale(UINT(4), UINT(8), 0, "up", reach=(-12, 0)),
+    "rescale-bipolar": lambda: _rescale(BIPOLAR, INT(8), 2, "up", reach=(50, 50), loadable=True),
+    "rescale-loaded": lambda: _rescale(INT(12), INT(8), 9, "even", loadable=True),
+    "rescale-wraps": lambda: _rescale(INT(10), INT(8), 3, "zero", bounds=(-13, 50), wrap=True),
+    "rescale-wraps-whole": lambda: _rescale(
+        INT(16), INT(16), 0, "even", reach=(-4, 900), wrap=True
+    ),
+    "rescale-wraps-one": lambda: _rescale(INT(6), INT(4), 1, "up", bounds=(5, 5), wrap=True),
+    "rescale-widest": lambda: _rescale(
+        *(INT(32), INT(32), 31, "even"), reach=((1 << 31) - 1, (1 << 62) - 1), loadable=True
+    ),
+    "rescale-far": lambda: _rescale(
+        *(INT(32), INT(16), 62, "zero"), reach=((1 << 31) - 1, (1 << 62) - 1)
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bnn.errors import BuildError, PlanError
 from bnn.hw import folding as folds
 from bnn.hw.blocks.block import divisors
+from bnn.hw.flat import Circuit, flat
 from bnn.hw.folding import Folding, LayerFolding, dots
 from bnn.plan import Part, Plan, plan
 from bnn.program.operations import Window
@@ -81,18 +82,19 @@ def _planned(program: Program, part: Part, data: st.DataObject) -> Plan:
 def foldings(draw: Callable[..., Any], program: Program) -> Folding:
     """A folding that fits ``program``: any divisors, and pixels up to a row of positions."""
     layers = {}
+    whole = flat(program)
     for dot in dots(program):
         rows, columns = dot.weights.shape
-        width = program.edges[dot.name].shape[1]
+        width = whole.edges[dot.name].shape[1]
         layers[dot.name] = LayerFolding(
             pe=draw(st.sampled_from(divisors(rows))),
             simd=draw(st.sampled_from(divisors(columns))),
-            pixels=draw(st.integers(1, width)) if _free(program, dot.source) else 1,
+            pixels=draw(st.integers(1, width)) if _free(whole, dot.source) else 1,
         )
     return Folding(layers, loadable=draw(st.booleans()))
 
 
-def _free(program: Program, edge: str) -> bool:
+def _free(program: Program | Circuit, edge: str) -> bool:
     """Whether the dot may take several positions: always, but for whole-map windows."""
     op = next((op for op in program.ops if op.name == edge), None)
     return not isinstance(op, Window) or program.edges[edge].shape[:2] != (1, 1)

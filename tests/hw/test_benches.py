@@ -13,7 +13,7 @@ import pytest
 
 from bnn.hw.render import library
 from bnn.hw.toolchain import verilator
-from hw.blocks import LARGE, SMALL, Bench, word
+from hw.blocks import LARGE, SMALL, Bench
 
 pytestmark = pytest.mark.hw
 
@@ -53,10 +53,7 @@ def _bench(
     runner_module = pytest.importorskip("cocotb_tools.runner", reason="cocotb (extra `hw`)")
     luck = random.Random(name)
     images = -(-BEATS // bench.beats)
-    drawn = [
-        [[word(luck, bench, bits) for _ in range(bench.words)] for bits in bench.bits]
-        for _ in range(images)
-    ]
+    drawn = bench.drawn(luck, images)
     expected = [word for streams in drawn for word in bench.golden(*streams)]
     assert bench.beats * images >= BEATS
     names = ("i",) if len(bench.bits) == 1 else ("a", "b")

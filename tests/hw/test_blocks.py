@@ -19,7 +19,7 @@ import pytest
 
 from bnn.hw.render import library
 from bnn.hw.toolchain import verilator
-from hw.blocks import LARGE, SMALL, Bench, word
+from hw.blocks import LARGE, SMALL, Bench
 from hw.simulators import built, reached
 
 pytestmark = pytest.mark.usefixtures("simulator")
@@ -31,8 +31,10 @@ HERE = Path(__file__).parent
 #: Benches that share a simulator. What is built is kept, so a change builds its own group only.
 GROUPS = {
     "plumbing": [*SMALL],
+    "rescales": [name for name in LARGE if name.startswith("rescale")],
     "windows": [name for name in LARGE if name.startswith(("window", "patches"))],
-    "agree": [name for name in LARGE if name.startswith(("matrix-agree", "matrix-b", "threshold"))],
+    "agree": [name for name in LARGE if name.startswith(("matrix-agree", "matrix-b"))],
+    "thresholds": [name for name in LARGE if name.startswith("threshold")],
     "planes": [name for name in LARGE if name.startswith(("matrix-p", "matrix-l", "matrix-t"))],
     "sums": [name for name in LARGE if name.startswith(("matrix-s", "matrix-h"))],
 }
@@ -178,10 +180,7 @@ def _stream(name: str, bench: Bench, folder: Path) -> str:
     place.mkdir()
     luck = random.Random(name)
     images = -(-BEATS // bench.beats)
-    drawn = [
-        [[word(luck, bench, bits) for _ in range(bench.words)] for bits in bench.bits]
-        for _ in range(images)
-    ]
+    drawn = bench.drawn(luck, images)
     ports = ("i",) if len(bench.bits) == 1 else ("a", "b")
     for at, port in enumerate(ports):
         _words(place / port, [w for streams in drawn for w in streams[at]])
@@ -195,16 +194,17 @@ def _stream(name: str, bench: Bench, folder: Path) -> str:
         data | index << 32 | item << 52 | kind << 68 for kind, item, index, data in bench.loads
     ]
     _words(place / "load", writes)
-    return _text(name, bench, ports, bench.words * images, len(expected))
+    return _text(name, bench, ports, [count * images for count in bench.each], len(expected))
 
 
-def _text(name: str, bench: Bench, ports: tuple[str, ...], given: int, wanted: int) -> str:
+def _text(name: str, bench: Bench, ports: tuple[str, ...], counts: list[int], wanted: int) -> str:
     """Streams in, the block, streams out; ``@`` is the bench's prefix, ``#`` an end's number."""
     block = bench.block
     copies, bits = getattr(block, "copies", 1), block.output_bits
     parts = [f"\n    // {name}\n    wire @go;"]
     joined = [".clk(clk), .rst(rst || again)"]
-    for at, (port, width) in enumerate(zip(ports, bench.bits, strict=True)):
+    streams = zip(ports, bench.bits, counts, strict=True)
+    for at, (port, width, given) in enumerate(streams):
         parts.append(
             f"""
     wire @{port}v, @{port}r;

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bnn.errors import BuildError, PlanError
@@ -17,14 +19,14 @@ from bnn.hw.folding import Folding, LayerFolding
 from bnn.plan import Plan, plan
 from bnn.plan.events import simulate
 from bnn.program.inputs import IntegerInput
-from bnn.program.operations import Dot, Threshold, Window
-from bnn.program.precision import BIPOLAR
+from bnn.program.operations import Concat, Dot, Multiply, Pool, Rescale, Threshold, Window
+from bnn.program.precision import BIPOLAR, INT, UINT
 from bnn.program.program import Program
 from bnn.run import prepare
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs
-from hw.foldings import thirty_plans
+from hw.foldings import foldings, thirty_plans
 from hw.test_systems import SYSTEMS
-from support.programs import Limits, batches
+from support.programs import HARDWARE, Limits, batches, networks
 
 LIMITS = Limits(side=6, channels=8, ops=6, levels=4, patch=120)
 
@@ -70,6 +72,35 @@ def kernels() -> Program:
 KERNELS_FOLDING = Folding({"d0": LayerFolding(3, 18, 2), "d1": LayerFolding(1, 12)})
 
 
+def joins() -> Program:
+    """Maps that are joined, multiplied and rescaled; a path of them begins with a convolution."""
+    random = np.random.default_rng(6)
+    gates = np.sort(random.integers(-9, 9, (6, 3)), axis=1)
+    return Program(
+        IntegerInput((6, 5, 4), INT(4)),
+        (
+            Window("w0", "input", (3, 3), (1, 1), (1, 1, 1, 1)),
+            Dot("d0", "w0", signs(random, 6, 36), BIPOLAR),
+            Rescale(
+                "r0", "d0", random.integers(1, 90, 6), 8, INT(4), -8, 7, random.integers(0, 99, 6)
+            ),
+            Concat("c0", "input", "r0", INT(4)),
+            Rescale("r1", "d0", np.ones(6), 2, INT(6), -32, 31, None, "zero", "wrap"),
+            Threshold("t0", "d0", gates, UINT(2)),
+            Multiply("m0", "t0", "r1", 9),
+            Rescale("r2", "m0", np.full(6, 3), 4, INT(3), -4, 3),
+            Concat("c1", "c0", "r2", INT(4)),
+            Pool("p0", "c1", (2, 1), (2, 1)),
+            Window("w1", "p0", (3, 5)),
+            Dot("d1", "w1", signs(random, 5, 240), BIPOLAR),
+        ),
+        "d1",
+    )
+
+
+JOINS_FOLDING = Folding({"d0": LayerFolding(3, 12), "d1": LayerFolding(1, 16)})
+
+
 def test_the_kernels_come_whole() -> None:
     modules = {each.block.module for each in build(kernels(), KERNELS_FOLDING).instances}
     assert "bnn_patches" in modules
@@ -83,9 +114,11 @@ def test_the_kernels_come_whole() -> None:
         (dense(), DENSE_FOLDING),
         (residual(), RESIDUAL_FOLDING),
         (kernels(), KERNELS_FOLDING),
+        (joins(), JOINS_FOLDING),
+        (joins(), Folding({"d0": LayerFolding(6, 36), "d1": LayerFolding(5, 80)}, loadable=True)),
         *((make(), folding) for make, folding in SYSTEMS.values()),  # every latency of a matrix
     ],
-    ids=["dense", "residual", "kernels", *SYSTEMS],
+    ids=["dense", "residual", "kernels", "joins", "joins-fast", *SYSTEMS],
 )
 def test_every_cycle_is_that_of_the_rtl(program: Program, folding: Folding, latency: int) -> None:
     assert_equal_to_rtl(build(program, folding), latency=latency)
@@ -107,6 +140,47 @@ def test_a_planned_residual_network_keeps_its_pace_with_short_fifos() -> None:
     inputs = batches(program, 9, seed=1)
     expected = prepare("reference", program).run(inputs)
     np.testing.assert_array_equal(runtime.run(inputs).scores, expected.scores)
+
+
+@pytest.mark.usefixtures("simulator")
+def test_a_planned_network_of_joins_keeps_its_pace_with_short_fifos() -> None:
+    program = joins()
+    found = plan(program, fps=1e8 / 1500)
+    assert found.cycles <= 1500
+    assert found.cost.dsp > 0
+    whole = build(program, Folding(found.folding.layers))
+    branches = [each for each in whole.instances if each.name in found.folding.fifos]
+    assert any(found.folding.fifos[each.name] < each.block.depth for each in branches)
+    assert_equal_to_rtl(found.design)
+
+
+def test_joined_networks_have_no_deadlock() -> None:
+    """Whatever the order in which a join reads its branches: each FIFO holds a whole image."""
+    tried = 0
+
+    @hypothesis.seed(8)
+    @settings(
+        max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(data=st.data())
+    def run(data: st.DataObject) -> None:
+        nonlocal tried
+        program = data.draw(networks(HARDWARE))
+        chosen = data.draw(foldings(program))
+        try:
+            design = build(program, chosen)
+        except BuildError as reason:
+            if "decision" not in str(reason):
+                raise
+            return
+        simulate(design, 3)
+        tried += any(each.block.module in JOINED for each in design.instances)
+
+    run()
+    assert tried > 50
+
+
+JOINED = ("bnn_concat", "bnn_multiply", "bnn_add")
 
 
 def test_a_fifo_too_short_for_its_branch_is_a_deadlock_that_is_named() -> None:
@@ -138,6 +212,12 @@ def test_fifos_of_a_folding_are_read_and_refused(tmp_path) -> None:
 def test_thirty_random_plans_run_as_planned() -> None:
     """Cycles equal, and with random stalls of the memory no deadlock and equal scores."""
     thirty_plans(LIMITS, st.integers(3_000, 50_000), _runs_as_planned)
+
+
+@pytest.mark.hw
+@pytest.mark.usefixtures("simulator")
+def test_thirty_random_plans_with_joins_run_as_planned() -> None:
+    thirty_plans(HARDWARE, st.integers(3_000, 50_000), _runs_as_planned)
 
 
 def _runs_as_planned(found: Plan) -> None:

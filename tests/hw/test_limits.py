@@ -13,12 +13,11 @@ from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.plan.planner import plan
 from bnn.program.inputs import IntegerInput
-from bnn.program.operations import Add, Concat, Dot, Op, Rescale, Threshold, Window
+from bnn.program.operations import Add, Dot, Op, Threshold, Window
 from bnn.program.precision import INT, UINT, Precision
 from bnn.program.program import Program
 
 BITS = INT(4)
-HALF = Rescale("half", "input", np.ones(4), 1, INT(8), -8, 7)
 
 
 def _dot(source: str, columns: int, precision: Precision = BITS, name: str = "last") -> Dot:
@@ -42,8 +41,11 @@ def _levels(count: int, precision: Precision) -> Threshold:
         ),
         (INT(8), (_levels(256, UINT(9)), _dot("t", 4)), "t: has 256 thresholds and uint9 results"),
         (INT(8), (_levels(3, UINT(9)), _dot("t", 4)), "t: has 3 thresholds and uint9 results"),
-        (INT(4), (HALF, _dot("half", 4)), "half: multiplies and rounds sums"),
-        (INT(4), (Concat("c", "input", "input", INT(4)), _dot("c", 8)), "c: joins maps"),
+        (
+            INT(4),
+            (Dot("d", "input", np.ones((3, 4)), BITS, None, 32, 1),),
+            "d: rounds each product",
+        ),
     ],
 )
 def test_what_has_no_block_is_refused_by_name(

@@ -18,7 +18,7 @@ from bnn.hw.folding import Folding
 from bnn.program.program import Program
 from bnn.run import prepare
 from hw.foldings import foldings
-from support.programs import Limits, batches, networks, residuals
+from support.programs import HARDWARE, Limits, batches, networks, residuals
 
 pytestmark = pytest.mark.hw
 
@@ -36,16 +36,18 @@ _SETTINGS = settings(
 )
 
 
-#: Seeds of the programs, how many are built, and how many must have what. Four tests, so that
+#: Seeds of the programs, how many are built, and how many must have what. Several tests, so that
 #: several cores share them.
 ANY = (networks(LIMITS), {"bnn_window": 4, "bnn_max": 3, "loadable": 2, "stalls": 4})
 SHORTCUTS = (residuals(RESIDUAL), {"bnn_fork": 20, "bnn_add": 20, "pixels": 6, "stalls": 4})
 
+JOINS = (networks(HARDWARE), {"bnn_multiply": 4, "bnn_concat": 6, "bnn_rescale": 6, "stalls": 4})
+
 
 @pytest.mark.parametrize(
     ("seed", "kind"),
-    [(1, ANY), (2, ANY), (3, ANY), (4, SHORTCUTS)],
-    ids=["any-1", "any-2", "any-3", "residual"],
+    [(1, ANY), (2, ANY), (3, ANY), (4, SHORTCUTS), (5, JOINS), (6, JOINS)],
+    ids=["any-1", "any-2", "any-3", "residual", "joins-1", "joins-2"],
 )
 def test_random_programs_equal_the_reference(
     seed: int, kind: tuple[st.SearchStrategy[Program], dict[str, int]]

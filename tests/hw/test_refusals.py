@@ -41,6 +41,33 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
         "levels": ("LEVELS=-1", "SHIFT=-1"),
         "falling": ("FALLING=2", "FALLING=-1"),
     },
+    "bnn_multiply": {
+        "sizes": ("LANES=0", "BITS=0"),
+        "a": ("A_USED=0", "A_USED=9", "A_BIPOLAR=1"),
+        "b": ("B_USED=0", "B_USED=9", "B_BIPOLAR=1"),
+    },
+    "bnn_concat": {
+        "sizes": ("LANES=0", "BITS=0", "A_WORDS=0", "B_WORDS=0"),
+        "a": ("A_BITS=0", "A_BIPOLAR=1"),
+        "b": ("B_BITS=0", "B_BIPOLAR=1"),
+    },
+    "bnn_rescale": {
+        "sizes": ("LANES=0", "FOLDS=0", "DEPTH=0"),
+        "input": ("USED=0", "USED=9", "IBIPOLAR=1"),
+        "bits": ("MBITS=-1", "ABITS=-1", "OBITS=0", "OBITS=33"),
+        "wide": ("SHIFT=-1", "SHIFT=17", "ABITS=19"),
+        "rounding": ("ROUNDING=-1", "ROUNDING=4 SHIFT=1", "ROUNDING=1"),
+    },
+    "bnn_rescale_lane": {"bits": ("IBITS=0", "USED=0", "USED=9", "SHIFT=-1", "WIDE=1")},
+    "bnn_table": {
+        "sizes": ("LANES=0", "OBITS=0", "DEPTH=0", "ENTRIES=1"),
+        "input": ("IBITS=0", "IBITS=33"),
+    },
+    "bnn_state": {
+        "sizes": ("LANES=0", "BITS=0", "WORDS=0"),
+        "input": ("I_BITS=0", "I_BIPOLAR=1"),
+    },
+    "bnn_deal": {"sizes": ("BITS=0", "A_WORDS=0", "B_WORDS=0")},
     "bnn_matrix": {
         "sizes": ("PE=0", "SIMD=0", "NF=0", "SF=0", "PIXELS=0", "DEPTH=0"),
         "bits": ("WBITS=0", "ABITS=0", "OBITS=0", "ACC=1"),

@@ -150,8 +150,8 @@ def test_an_added_layer_between_circuits() -> None:
 
 
 def test_a_part_that_cannot_be_built_is_named() -> None:
-    """The hardware has no block for a rescale, and gives no maps of sums."""
-    with pytest.raises(BuildError, match="the part d0 to d1: "):
+    """The hardware does not read sums of 32 bits in a dot, and gives no maps of sums."""
+    with pytest.raises(BuildError, match="the part d0 to d1: d1: reads int9 values"):
         prepare_split("sim", _wide(), as_host_layers(["last"]))
     with pytest.raises(BuildError, match="the part d0 to sum: sum_flat: reads int32 values"):
         simulated(residual(), RESIDUAL_FOLDING, "t1", "p1")
@@ -159,7 +159,7 @@ def test_a_part_that_cannot_be_built_is_named() -> None:
 
 def _wide() -> Program:
     ops = (
-        Rescale("d0", "input", [3] * 4, 1, INT(8), -100, 100),
+        Rescale("d0", "input", [3] * 4, 1, INT(9), -100, 100),
         Dot("d1", "d0", np.ones((4, 4), int), TERNARY),
         Dot("last", "d1", np.ones((2, 4), int), TERNARY),
     )

@@ -26,7 +26,7 @@ from bnn.program.program import Program
 from bnn.run import prepare
 from hw.examples import signs
 from hw.foldings import foldings
-from support.programs import Limits, batches, networks, numbers, residuals
+from support.programs import HARDWARE, Limits, batches, networks, numbers, residuals
 
 pytestmark = pytest.mark.usefixtures("simulator")
 
@@ -167,8 +167,11 @@ _SETTINGS = settings(
 
 @pytest.mark.parametrize(
     ("programs", "count"),
-    [(networks(WIDE), 8), (networks(ANY), 6), (residuals(SHORTCUTS), 4)],
-    ids=["wide", "any", "residual"],
+    [
+        *((networks(WIDE), 8), (networks(ANY), 6), (residuals(SHORTCUTS), 4)),
+        (networks(HARDWARE), 6),
+    ],
+    ids=["wide", "any", "residual", "joins"],
 )
 def test_some_random_programs(programs: st.SearchStrategy[Program], count: int) -> None:
     """A few of what ``test_random.py`` does many of."""

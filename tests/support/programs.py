@@ -30,6 +30,7 @@ from bnn.program.operations import (
     Dense,
     Dot,
     Edge,
+    Multiply,
     Op,
     Pool,
     Rescale,
@@ -100,6 +101,16 @@ FULL = Limits(
     weights=(*PRECISIONS, *LARGE),
     activations=(*PRECISIONS, *LARGE),
     sums=True,
+)
+
+#: Everything that the hardware has a block for.
+HARDWARE = Limits(
+    side=5,
+    channels=6,
+    ops=6,
+    levels=4,
+    patch=120,
+    kinds=(Window, Dot, Threshold, Pool, Add, Multiply, Concat, Rescale, Concat, Rescale, Multiply),
 )
 
 #: Large windows with borders: kernels to 11, any padding, strides above the kernel.
@@ -341,6 +352,20 @@ def _add(draw: Draw, net: Growing, source: str) -> str:
     return net.add(Add(net.name, source, draw(st.sampled_from(others))))
 
 
+def _multiply(draw: Draw, net: Growing, source: str) -> str:
+    one = net.edges[source]
+    others = [name for name, edge in net.edges.items() if edge.shape == one.shape]
+    other = draw(st.sampled_from(others))
+    ends = [a * b for a in _of(one) for b in _of(net.edges[other])]
+    least = max(_bits(end) for end in ends)
+    bits = draw(st.sampled_from([least, 32]))
+    return net.add(Multiply(net.name, source, other, bits))
+
+
+def _of(edge: Edge) -> tuple[int, int]:
+    return edge.low, edge.high
+
+
 def _concat(draw: Draw, net: Growing, source: str) -> str:
     one = net.edges[source]
     others = [name for name, edge in net.edges.items() if edge.shape[:2] == one.shape[:2]]
@@ -383,6 +408,7 @@ _MAKERS: dict[type, Callable[..., str]] = {
     Threshold: _threshold,
     Pool: _pool,
     Add: _add,
+    Multiply: _multiply,
     Concat: _concat,
     Rescale: _rescale,
 }

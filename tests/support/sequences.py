@@ -31,13 +31,47 @@ from bnn.program.operations import (
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.program.program import Program
 from support import programs
-from support.programs import FULL, Growing, numbers
+from support.programs import FULL, HARDWARE, Growing, numbers
 
 Draw = Callable[..., Any]
 
 #: Of vectors that are carried and of inputs: narrow ones, 16 bits, and values that int16 lacks.
 CARRIED = (BIPOLAR, TERNARY, INT(2), UINT(1), INT(5), UINT(8), INT(9), INT(16), UINT(16))
 LIMITS = replace(FULL, channels=70, ops=6, kinds=(Dot, Threshold, Add, Concat, Rescale))
+
+
+#: What most often has blocks in the hardware.
+SMALL = replace(
+    HARDWARE, channels=6, levels=20, kinds=(Dot, Threshold, Add, Multiply, Concat, Rescale)
+)
+NARROW = (BIPOLAR, TERNARY, INT(2), UINT(1), INT(5))
+
+
+@st.composite
+def accelerated(draw: Draw) -> Program:
+    """Programs with a scan of each direction, or of one; the accelerator has most operations."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    precision = draw(st.sampled_from(NARROW))
+    channels = draw(st.integers(1, 6))
+    given = IntegerInput((channels,), precision)
+    net = Growing(SMALL, random, given, {INPUT: _column(channels, precision)})
+    ends = []
+    ways = draw(st.sampled_from([(False,), (True,), (False, True), (True, False)]))
+    for reverse in ways:
+        name = f"scan{len(ends)}"
+        _scan(draw, net, name, source=INPUT, reverse=reverse)
+        source = name
+        if net.edges[name].is_narrow and draw(st.booleans()):
+            source = programs._dot(draw, net, name, rows=3)
+        ends.append(source)
+    for end in ends[1:]:
+        if net.edges[ends[0]].shape == net.edges[end].shape:
+            net.add(Add(net.name, ends[0], end))
+        else:
+            joined = [net.edges[name] for name in (ends[0], end)]
+            bits = max(programs._bits(v) for edge in joined for v in (edge.low, edge.high))
+            net.add(Concat(net.name, ends[0], end, INT(bits)))
+    return Program(given, tuple(net.ops), net.ops[-1].name)
 
 
 @st.composite
@@ -78,6 +112,10 @@ def _grow(draw: Draw, net: Growing) -> None:
         _moved,
     ]
     source = draw(st.sampled_from(list(net.edges)[-4:]))
+    if not net.limits.sums:  # what the hardware has no block for
+        kinds.remove(_rounded)
+        if not net.edges[source].is_narrow:
+            kinds.remove(programs._dot)
     try:
         draw(st.sampled_from(kinds))(draw, net, source)
     except ProgramError:
@@ -121,16 +159,24 @@ def _moved(draw: Draw, net: Growing, source: str) -> str:
     )
 
 
-def _scan(draw: Draw, net: Growing, name: str) -> None:
-    source = draw(st.sampled_from(list(net.edges)[-2:]))
+def _scan(
+    draw: Draw,
+    net: Growing,
+    name: str,
+    source: str | None = None,
+    reverse: bool | None = None,
+) -> None:
+    most = net.limits.channels
+    if source is None:
+        source = draw(st.sampled_from(list(net.edges)[-2:]))
     own: dict[str, Edge] = {INPUT: net.edges[source]}
     waiting = []
     for number in range(draw(st.integers(0, 3))):
         precision = draw(st.sampled_from(CARRIED))
-        channels = draw(st.integers(1, LIMITS.channels))
+        channels = draw(st.integers(1, most))
         own[f"kept{number}"] = _column(channels, precision)
         waiting.append((f"kept{number}", channels, precision))
-    body = Growing(LIMITS, net.random, net.input, own)
+    body = Growing(net.limits, net.random, net.input, own)
     for _ in range(draw(st.integers(0, 8))):
         _grow(draw, body)
     carried = []
@@ -142,7 +188,9 @@ def _scan(draw: Draw, net: Growing, name: str) -> None:
     if not body.ops:
         _identity(body, INPUT)
     result = draw(st.sampled_from([edge for edge in own if edge != INPUT]))
-    scan = Scan(name, source, tuple(body.ops), tuple(carried), result, draw(st.booleans()))
+    if reverse is None:
+        reverse = draw(st.booleans())
+    scan = Scan(name, source, tuple(body.ops), tuple(carried), result, reverse)
     net.edges[name] = check._scan_edges(scan, net.edges[source], check._Total(0))[name]
     net.ops.append(scan)
 
@@ -181,8 +229,9 @@ def _fitting(draw: Draw, body: Growing, channels: int, precision: Precision) -> 
 
 
 def _resized(draw: Draw, body: Growing, channels: int) -> str:
-    """A dot with as many rows as there are channels, over an edge of at most 16 bits."""
-    narrow = [name for name, edge in body.edges.items() if edge.precision.bits <= 16]
+    """A dot with as many rows as there are channels, over an edge that a dot may read."""
+    most = 16 if body.limits.sums else 8
+    narrow = [name for name, edge in body.edges.items() if edge.precision.bits <= most]
     for source in draw(st.permutations(narrow)):
         weights = numbers(body.random, TERNARY, (channels, body.edges[source].shape[2]))
         return body.add(Dot(body.name, source, weights, TERNARY))

@@ -105,8 +105,18 @@ def build(
             from bnn.hw.toolchain.implement import implement
 
             routed = implement(sources(design), target, fresh)
-        values = export.write_into(design, target, fresh, cells, routed)
+        values = export.write_into(design, target, fresh, cells, routed, _interval(design))
     typer.echo(json_text.dumps(values) if json else report.as_text(values), nl=json)
+
+
+def _interval(design: Design) -> int | None:
+    """Return the cycles from one column to the next if the design has a loop; else None."""
+    if not design.sides:
+        return None
+    from bnn.plan.fifos import pace
+
+    timing = pace(design)
+    return None if timing is None else timing.interval
 
 
 def _check_fits(design: Design, target: Board, model: str) -> None:

@@ -20,7 +20,7 @@ def ocr(
         list[Path],
         typer.Argument(metavar="LINE...", help="Pictures of one line of text each, or folders."),
     ],
-    runtime: Annotated[str, typer.Option("--runtime", "-r", help="cpu or reference.")] = "cpu",
+    runtime: Annotated[str, typer.Option("--runtime", "-r", help="cpu, reference or sim.")] = "cpu",
     prepared: Annotated[
         bool, typer.Option("--prepared", help="Files are text: prepared pixels, by column.")
     ] = False,
@@ -37,12 +37,16 @@ def ocr(
     from bnn.commands.images import end_with, failed, list_files
     from bnn.errors import BnnError
     from bnn.reader import LineReader
-    from bnn.system.progress import progress, progress_later
+    from bnn.system.progress import building, progress, progress_later
 
-    reader = LineReader(model, runtime)
+    if runtime == "sim":
+        with building() as built:
+            reader = LineReader(model, runtime, progress=built)
+    else:
+        reader = LineReader(model, runtime)
     files, unreadable = (images, []) if prepared else list_files(images)
     total = len(files) + len(unreadable)
-    with (progress if runtime == "reference" else progress_later)("reading") as advance:
+    with (progress_later if runtime == "cpu" else progress)("reading") as advance:
         for done, path in enumerate(files):
             advance(done, len(files))
             try:

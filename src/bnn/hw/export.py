@@ -48,17 +48,22 @@ def write(
 
 
 def write_into(
-    design: Design, board: Board, folder: Path, cells: Any = None, routed: Routed | None = None
+    design: Design,
+    board: Board,
+    folder: Path,
+    cells: Any = None,
+    routed: Routed | None = None,
+    interval: int | None = None,
 ) -> dict[str, Any]:
     """Write the files of :func:`write` into ``folder``, which must have none of them yet.
 
-    Return the report.
+    Return the report. ``interval``: as of :func:`bnn.hw.report.as_json`.
 
     Raises:
         OSError: ``folder`` cannot be written.
     """
     text = sources(design)
-    values = report.as_json(design, board, cells, routed)
+    values = report.as_json(design, board, cells, routed, interval)
     files: dict[str, str] = {f"rtl/{name}": content for name, content in text.files.items()}
     files |= {
         f"rtl/{board.built.top}.sv": board.top_source(),

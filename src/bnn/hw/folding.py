@@ -17,6 +17,7 @@ from typing import Any
 
 from bnn.errors import BuildError
 from bnn.hw.blocks.block import divisors
+from bnn.hw.flat import Circuit, flat
 from bnn.program.operations import Dot
 from bnn.program.program import Program
 from bnn.system.files import parse_json, read_file
@@ -76,11 +77,11 @@ class Folding:
 
 
 def dots(program: Program) -> list[Dot]:
-    """Return the dots of a program, in order."""
-    return [op for op in program.ops if isinstance(op, Dot)]
+    """Return the dots of a program, in order; :mod:`bnn.hw.flat` names those in scans."""
+    return [op for op in flat(program).ops if isinstance(op, Dot)]
 
 
-def cycles(program: Program, dot: Dot, fold: LayerFolding) -> int:
+def cycles(program: Program | Circuit, dot: Dot, fold: LayerFolding) -> int:
     """Return the cycles that the matrix of ``dot`` takes for an image with the folding ``fold``."""
     height, width, _ = program.edges[dot.name].shape
     rows, columns = map(int, dot.weights.shape)
@@ -94,10 +95,11 @@ def balanced(program: Program, target: int = 1024, *, loadable: bool = False) ->
     Each matrix gets the smallest PE * SIMD that is fast enough; SIMD is a divisor of the input
     channels, at most 256. A matrix that cannot be so fast gets the fastest of these foldings.
     """
-    return Folding({dot.name: _least(program, dot, target) for dot in dots(program)}, loadable)
+    whole = flat(program)
+    return Folding({dot.name: _least(whole, dot, target) for dot in dots(program)}, loadable)
 
 
-def _least(program: Program, dot: Dot, target: int) -> LayerFolding:
+def _least(program: Program | Circuit, dot: Dot, target: int) -> LayerFolding:
     rows = dot.weights.shape[0]
     channels = program.edges[dot.source].shape[2]
     widths = [d for d in divisors(channels) if d <= 256]

@@ -26,6 +26,7 @@ def as_json(
     board: Board,
     cells: dict[str, Cells] | None = None,
     routed: Routed | None = None,
+    interval: int | None = None,
 ) -> dict[str, Any]:
     """Return the report as values that JSON can express.
 
@@ -33,6 +34,8 @@ def as_json(
         cells: name of each instance, and ``total`` -> its LUT, FF, BRAM36 and DSP; None: without
             synthesis.
         routed: result of place and route; None: not routed.
+        interval: cycles from one image to the next, for a design with a loop, which is slower than
+            its slowest block; None: the cycles of the slowest block.
     """
     cycles = design.cycles
     clock = board.clock_mhz * 1e6
@@ -41,8 +44,8 @@ def as_json(
         "part": board.device,
         "clock_mhz": board.clock_mhz,
         "clock_is": _clock_is(design, board, routed),
-        "cycles": cycles,
-        "fps": clock / cycles,
+        "cycles": interval or cycles,
+        "fps": clock / (interval or cycles),
         "bottleneck": design.bottleneck.name,
         "loadable": design.folding.loadable,
         "probes": design.folding.probes,

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bnn.hw.blocks.block import Generic
 from bnn.plan.memory import Memory, mapped
 
 Features = dict[str, float]
+#: Bits of the two factors of a DSP slice; bits of a part of a wider factor; fewest bits of a factor
+#: and of a product for which Yosys takes a DSP slice.
+_DSP_BITS, _DSP_PART = (25, 18), 17
+_LEAST_FACTOR, _LEAST_PRODUCT = 2, 9
 
 
 def features(module: str, generics: Mapping[str, Generic]) -> Features:
@@ -52,6 +57,21 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
             found["thresholds"] = g["LANES"] * g["LEVELS"] * g["ACC"]
             found["in"] = g["LANES"] * g["IBITS"]
             found |= _fifo(g["LANES"] * g["OBITS"], g["DEPTH"])
+        case "bnn_table":
+            found["in"] = g["LANES"] * g["IBITS"]
+            found |= _fifo(g["LANES"] * g["OBITS"], g["DEPTH"])
+        case "bnn_state":
+            found["bits"] = g["LANES"] * g["BITS"]
+            found["start"] = math.log2(g["WORDS"] + 1)
+        case "bnn_deal":
+            found["count"] = math.log2(g["A_WORDS"] + g["B_WORDS"])
+        case "bnn_rescale":
+            found |= _rescale(g)
+        case "bnn_multiply":
+            found |= _multiply(g)
+        case "bnn_concat":
+            found["bits"] = g["LANES"] * g["BITS"]
+            found["count"] = math.log2(g["A_WORDS"] + g["B_WORDS"])
         case "bnn_trim" | "bnn_pad":
             found["bits"] = g["BITS"]
             found["count"] = math.log2(g["TOTAL"])
@@ -141,6 +161,97 @@ def _counters(simd: int, *, xnor: bool, ternary: bool) -> tuple[int, int, int]:
     return tables + 3 * columns, columns, ones + twos + 3 * columns
 
 
+def _rescale(g: Any) -> Features:
+    lanes, wide, shift = g["LANES"], g["WIDE"], g["SHIFT"]
+    quotient = max(wide - shift, g["OBITS"] + 1)
+    factor = value_of(g["FACTOR"])
+    found = {
+        "inputs": lanes * g["USED"],
+        "numbers": lanes * (g["MBITS"] + g["ABITS"]),
+        "sums": lanes * wide * (g["ABITS"] > 0),
+        "rounded": lanes * (wide - shift) * (g["ROUNDING"] > 0),
+        "clipped": lanes * quotient * (g["CLIP_LOW"] + g["CLIP_HIGH"]),
+        "out": lanes * g["OBITS"],
+        "bus": g["LOADABLE"],
+        **_fifo(lanes * g["OBITS"], g["DEPTH"]),
+    }
+    if g["MBITS"] or factor <= 0 or factor & (factor - 1):
+        value = g["USED"] if g["ISIGNED"] else g["USED"] + 1
+        # A constant has as many bits as it needs.
+        by = g["MBITS"] or (factor if factor >= 0 else ~factor).bit_length() + 1
+        product = Product.of(value, by, min(wide, value + by))
+        found |= {
+            "dsp": lanes * product.dsp,
+            "soft": lanes * product.soft,
+            "split": lanes * product.split,
+        }
+    # A DSP slice also adds.
+    return found | {"added": found["sums"] * (found.get("dsp", 0) == 0)}
+
+
+def value_of(generic: Generic) -> int:
+    """Return a parameter of 32 bits with a sign as a number."""
+    if isinstance(generic, int):
+        return generic
+    return int(generic.split("'h")[1], 16) - (1 << 32)
+
+
+def _multiply(g: Any) -> Features:
+    a, b = (g[f"{port}_USED"] + (not g[f"{port}_SIGNED"]) for port in "AB")
+    product = Product.of(a, b, min(a + b, g["BITS"]))
+    alone = g["LANES"] * (product.dsp == 0)  # else DSP slices contain the registers
+    return {
+        "dsp": g["LANES"] * product.dsp,
+        "soft": g["LANES"] * product.soft,
+        "split": g["LANES"] * product.split,
+        "rows": alone * max(a, b) * (min(a, b) > 3),
+        "inputs": alone * (g["A_USED"] + g["B_USED"]),
+        "products": alone * g["BITS"],
+    }
+
+
+@dataclass(frozen=True)
+class Product:
+    """What Yosys makes of a product of two signed numbers, see its ``mul2dsp.v``.
+
+    Attributes:
+        dsp: DSP slices, of 25 x 18 bits.
+        soft: products of two bits in LUTs, of factors that are too small for a DSP slice.
+        split: bits of the sums of parts, if a factor is too wide for a DSP slice.
+    """
+
+    dsp: int
+    soft: int
+    split: int
+
+    @classmethod
+    def of(cls, one: int, other: int, made: int) -> Product:
+        """Return the product of factors of ``one`` and ``other`` bits, in ``made`` bits."""
+        return cls._split(max(one, other), min(one, other), made)
+
+    @classmethod
+    def _split(cls, a: int, b: int, made: int) -> Product:
+        """Return the product of ``a`` and ``b`` bits; a part above the result's bits is nothing."""
+        if made <= 0:
+            return cls(0, 0, 0)
+        if a <= _DSP_BITS[0] and b <= _DSP_BITS[1]:
+            if min(a, b) < _LEAST_FACTOR or made < _LEAST_PRODUCT:
+                return cls(0, a * b, 0)
+            return cls(1, 0, 0)
+        # A factor that is too wide is split in parts of 17 bits, and the rest.
+        first = a > _DSP_BITS[0]
+        cut = a if first else b
+        parts = []
+        for low in range(0, cut, _DSP_PART):
+            bits = min(_DSP_PART + 1, cut - low)
+            parts.append(cls._split(*((bits, b) if first else (a, bits)), made - low))
+        return cls(
+            sum(part.dsp for part in parts),
+            sum(part.soft for part in parts),
+            sum(part.split for part in parts) + (len(parts) - 1) * made,
+        )
+
+
 def _window(g: Any) -> Features:
     depth = g["ROWS"] * g["IN_W"] * g["FOLDS"]
     return {
@@ -206,6 +317,15 @@ def memories(module: str, generics: Mapping[str, Generic]) -> list[Memory]:
                 *_parameters({**g, "PE": g["LANES"]}, level_bits, g["FOLDS"], "auto"),
                 Memory(g["LANES"] * g["OBITS"], g["DEPTH"]),
             ]
+        case "bnn_table":
+            entries = Memory(g["OBITS"], g["ENTRIES"], g["LANES"], constant=True)
+            return [entries, Memory(g["LANES"] * g["OBITS"], g["DEPTH"])]
+        case "bnn_state":
+            return [Memory(g["LANES"] * g["BITS"], g["WORDS"])]
+        case "bnn_rescale":
+            bits = g["MBITS"] + g["ABITS"]
+            numbers = _parameters({**g, "PE": g["LANES"]}, bits, g["FOLDS"], "auto")
+            return [*(numbers if bits else []), Memory(g["LANES"] * g["OBITS"], g["DEPTH"])]
         case "bnn_reader" | "bnn_writer":
             return [Memory(64, 64)]
     return []

@@ -14,8 +14,12 @@ from typing import NamedTuple
 
 from bnn.hw.blocks.adder import Adder
 from bnn.hw.blocks.block import Block
+from bnn.hw.blocks.joins import Joiner, Multiplier
 from bnn.hw.blocks.matrix import Matrix
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
+from bnn.hw.blocks.rescales import RescaleUnit
+from bnn.hw.blocks.states import Deal, StateUnit
+from bnn.hw.blocks.tables import TableUnit
 from bnn.hw.blocks.thresholds import ThresholdUnit
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.plan.streams import Events, Stream
@@ -74,6 +78,19 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
                     _add(source, target),
                 ]
             )
+        case Multiplier():
+            return BlockModel([_multiply(inputs[0], inputs[1], target)])
+        case Joiner():
+            return BlockModel([_concat(inputs[0], inputs[1], target, block)])
+        case Deal():
+            return BlockModel([_deal(source, outputs, block), _deal_back(source, outputs, block)])
+        case StateUnit():
+            pops = Events()
+            carried = [
+                _state_in(source, pops, block.words, images),
+                _state(source, target, pops, block.words, images),
+            ]
+            return BlockModel(carried, None)
         case Serialize():
             return BlockModel([_serialize(source, target, block)])
         case Maximum():
@@ -90,7 +107,17 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
             return BlockModel([issue, _queue(pushed, target, Events())], moves)
         case ThresholdUnit():
             pushed = Stream("results")
-            issue = _threshold(source, target, pushed, int(block.generics()["DEPTH"]))
+            issue = _credited(source, target, pushed, int(block.generics()["DEPTH"]), 3)
+            moves = FifoMoves(pushed.moved, target.moved)
+            return BlockModel([issue, _queue(pushed, target, Events())], moves)
+        case TableUnit():
+            pushed = Stream("results")
+            issue = _credited(source, target, pushed, block.depth, 3)
+            moves = FifoMoves(pushed.moved, target.moved)
+            return BlockModel([issue, _queue(pushed, target, Events())], moves)
+        case RescaleUnit():
+            pushed = Stream("results")
+            issue = _credited(source, target, pushed, block.depth, block.scaling.latency)
             moves = FifoMoves(pushed.moved, target.moved)
             return BlockModel([issue, _queue(pushed, target, Events())], moves)
     raise NotImplementedError(block.module)
@@ -308,6 +335,46 @@ def _add_back(source: Stream, other: Stream, target: Stream) -> Process:
         at += 1
 
 
+def _multiply(first: Stream, second: Stream, target: Stream) -> Process:
+    """Multiplier: a pair waits in registers until the previous product has left or leaves."""
+    at = left = 0
+    while True:
+        ready = 0
+        if at:  # the registers are free when the previous pair moves to the product
+            if at > 1:
+                while len(target.moved) < at - 1:
+                    yield target.moved
+                left = target.moved[at - 2]
+            ready = max(first.moved[at - 1] + 1, left)
+            target.offer(ready + 1)
+        for one, other in ((first, second), (second, first)):
+            while len(other.offers) <= at:
+                yield other.offers
+            one.take(max(ready, other.offers[at]))
+        while len(first.moved) <= at:
+            yield first.moved
+        at += 1
+
+
+def _concat(first: Stream, second: Stream, target: Stream, block: Joiner) -> Process:
+    """Concat: a word is taken in its stream's turn, when the previous word has left or leaves."""
+    turns = [first] * block.parts[0] + [second] * block.parts[1]
+    taken = {id(first): 0, id(second): 0}
+    at = ready = 0
+    while True:
+        for source in turns:
+            if at:
+                while len(target.moved) < at:
+                    yield target.moved
+                ready = target.moved[at - 1]
+            source.take(ready)
+            while len(source.moved) <= taken[id(source)]:
+                yield source.moved
+            target.offer(source.moved[taken[id(source)]] + 1)
+            taken[id(source)] += 1
+            at += 1
+
+
 def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
     """Maximum: only words of a window's last position wait until the output is free."""
     free = (block.positions - 1) * block.folds
@@ -328,6 +395,70 @@ def _maximum(source: Stream, target: Stream, block: Maximum) -> Process:
             target.offer(source.moved[at] + 1)
             at += 1
             out += 1
+
+
+# ---- sequences -------------------------------------------------------------------------------
+
+
+def _turns(block: Deal, outputs: list[Stream]) -> list[Stream]:
+    return [
+        stream for stream, words in zip(outputs, block.parts, strict=True) for _ in range(words)
+    ]
+
+
+def _deal(source: Stream, outputs: list[Stream], block: Deal) -> Process:
+    """Deal: a word passes in the cycle in which it is offered, when all earlier words are taken."""
+    at = 0
+    while True:
+        for target in _turns(block, outputs):
+            while len(source.offers) <= at:
+                yield source.offers
+            while len(source.moved) < at:
+                yield source.moved
+            before = source.moved[at - 1] + 1 if at else 0
+            target.offer(max(source.offers[at], before))
+            at += 1
+
+
+def _deal_back(source: Stream, outputs: list[Stream], block: Deal) -> Process:
+    taken = {id(stream): 0 for stream in outputs}
+    while True:
+        for target in _turns(block, outputs):
+            number = taken[id(target)]
+            while len(target.takes) <= number:
+                yield target.takes
+            source.take(target.takes[number])
+            taken[id(target)] += 1
+
+
+def _state_in(source: Stream, pops: Events, words: int, images: int) -> Process:
+    """State, input: as that of a FIFO; words of the last column are always taken."""
+    kept = words * (images - 1)
+    for at in range(kept):
+        if at >= words:
+            while len(pops) <= at - words:
+                yield pops
+        source.take(0 if at < words else pops[at - words] + 1)
+    for _ in range(words):
+        source.take(0)
+
+
+def _state(source: Stream, target: Stream, pops: Events, words: int, images: int) -> Process:
+    """State, output: the start's words, then those of the FIFO."""
+    for _ in range(words):
+        target.offer(1)
+    last = 0
+    for at in range(words * (images - 1)):
+        while len(source.moved) <= at:
+            yield source.moved
+        pop = source.moved[at] + 1
+        if at:
+            while len(target.moved) < words + at:
+                yield target.moved
+            pop = max(pop, target.moved[words + at - 1], last + 1)
+        pops.post(pop)
+        target.offer(pop + 1)
+        last = pop
 
 
 # ---- window ----------------------------------------------------------------------------------
@@ -446,7 +577,8 @@ def _matrix(source: Stream, target: Stream, pushed: Stream, block: Matrix) -> Pr
             result += 1
 
 
-def _threshold(source: Stream, target: Stream, pushed: Stream, depth: int) -> Process:
+def _credited(source: Stream, target: Stream, pushed: Stream, depth: int, latency: int) -> Process:
+    """Threshold and rescale: a word is taken when the output FIFO has room for its result."""
     at = 0
     while True:
         credit = 0
@@ -458,5 +590,5 @@ def _threshold(source: Stream, target: Stream, pushed: Stream, depth: int) -> Pr
         while len(source.moved) <= at:
             yield source.moved
         pushed.take(0)
-        pushed.offer(source.moved[at] + 3)
+        pushed.offer(source.moved[at] + latency)
         at += 1

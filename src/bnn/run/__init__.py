@@ -71,7 +71,7 @@ class Runtime(Protocol):
 
 
 #: Runtimes that can run programs with a scan.
-SEQUENCE_RUNTIMES = ("cpu", "reference")
+SEQUENCE_RUNTIMES = ("cpu", "reference", "sim")
 
 
 class SequenceRuntime:

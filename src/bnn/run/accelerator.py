@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.driver.driver import Driver
+from bnn.errors import DriverError
 from bnn.hw.design import Design
 from bnn.hw.host_packing import Accelerated
 from bnn.program.inputs import ready
@@ -111,7 +112,18 @@ class AcceleratorRuntime:
                 self.driver.abandon()  # else the driver would refuse every later start
                 raise
 
+    def _check_sequence(self, columns: NDArray[Any]) -> None:
+        """Refuse a sequence that does not fit in one start, which would lose what is carried."""
+        most = self.driver.largest_batch
+        if len(columns) > most:
+            raise DriverError(
+                f"the sequence has {len(columns)} columns, but the memory of one start has room "
+                f"for {most}; use the cpu runtime"
+            )
+
     def _run(self, inputs: NDArray[Any], began: float) -> Outputs:
+        if self.accelerated.design.sides:
+            self._check_sequence(inputs)
         waited = 0.0
         results: list[NDArray[np.uint64]] = []
         reports: list[dict[str, Any]] = []
@@ -121,6 +133,12 @@ class AcceleratorRuntime:
         while len(packed):
             taken = self.driver.start(packed)
             packed = packed[taken:]
+            if self.accelerated.design.sides and len(packed):
+                self.driver.wait()
+                raise DriverError(
+                    f"the memory has room for {taken} columns of the sequence only; use the cpu "
+                    "runtime"
+                )
             if not len(packed) and len(rest):
                 step = taken  # memory may have room for fewer than largest_batch
                 packed, rest = self.accelerated.pack(rest[:step]), rest[step:]

@@ -25,6 +25,7 @@ from bnn.hw.design import Port, build
 from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
 from bnn.hw.render import sources
+from bnn.hw.sequence_packing import accelerated as packing_of
 from bnn.hw.toolchain import verilator
 from bnn.program.operations import INPUT, Window
 from bnn.program.program import Program
@@ -84,7 +85,7 @@ def prepare(
     driver = Driver(transport, metadata(design, text), limit)
     if design.folding.loadable:
         driver.load(loads(design))
-    return SimRuntime(Accelerated(design), driver, transport, watched=watched)
+    return SimRuntime(packing_of(design), driver, transport, watched=watched)
 
 
 def _check_options(latency: Any, stall: Any, seed: Any, **flags: object) -> None:

@@ -156,6 +156,13 @@ def of_threshold(
     )
 
 
+def is_shared(threshold: Threshold) -> bool:
+    """Return whether all channels have the same thresholds and the same sign."""
+    signs = threshold.signs
+    same = bool((threshold.thresholds == threshold.thresholds[0]).all())
+    return same and (signs is None or bool((signs == signs[0]).all()))
+
+
 def has_falling(threshold: Threshold) -> bool:
     """Return whether any channel has sign -1."""
     return threshold.signs is not None and bool((threshold.signs < 0).any())
@@ -163,7 +170,12 @@ def has_falling(threshold: Threshold) -> bool:
 
 @dataclass(frozen=True)
 class ThresholdUnit:
-    """``bnn_threshold``: thresholds on a stream that is not the output of a matrix."""
+    """``bnn_threshold``: thresholds on a stream that is not the output of a matrix.
+
+    Attributes:
+        shared: whether all channels have the same thresholds, and these are constants: then there
+            is one parameter word for all.
+    """
 
     module: ClassVar[str] = "bnn_threshold"
     has_fill: ClassVar[bool] = True
@@ -175,6 +187,7 @@ class ThresholdUnit:
     depth: int = 0
     loadable: bool = False
     name: str = "threshold"
+    shared: bool = False
 
     @property
     def folds(self) -> int:
@@ -202,7 +215,7 @@ class ThresholdUnit:
         del passed["SHIFT"]
         return {
             "LANES": self.lanes,
-            "FOLDS": self.folds,
+            "FOLDS": 1 if self.shared else self.folds,
             "IBITS": self.source.bits,
             "ISIGNED": int(self.source.kind in ("signed", "narrow")),
             **passed,
@@ -216,7 +229,8 @@ class ThresholdUnit:
         alpha, offset = (2, -1) if self.source.kind == "bipolar" else (1, 0)
         beta = np.full(self.channels, offset, np.int64)
         words = self.thresholds.words(threshold, alpha, beta, self.channels)
-        return [words[at : at + self.lanes] for at in range(0, len(words), self.lanes)]
+        kept = words[: self.lanes] if self.shared else words
+        return [kept[at : at + self.lanes] for at in range(0, len(kept), self.lanes)]
 
     def golden(self, words: Words, threshold: Threshold) -> list[int]:
         """Return the expected output words for ``words``, the input words of an image."""

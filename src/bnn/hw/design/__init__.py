@@ -14,12 +14,14 @@ from __future__ import annotations
 from bnn._typing import assert_never
 from bnn.errors import BuildError
 from bnn.hw.design.dots import dot
-from bnn.hw.design.elements import add, threshold
+from bnn.hw.design.elements import add, concat, multiply, rescale, threshold
 from bnn.hw.design.ends import input_end, output_end
 from bnn.hw.design.needs import Needs
 from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Design, Instance, LazyContents, Port
+from bnn.hw.design.states import close_state, open_state
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
+from bnn.hw.flat import Circuit
 from bnn.hw.folding import Folding, dots
 from bnn.program.operations import (
     Add,
@@ -57,11 +59,15 @@ def build(program: Program, folding: Folding) -> Design:
                 f"{name}: PE, SIMD and pixels must be at least 1, not {fold.pe}, {fold.simd} and "
                 f"{fold.pixels}"
             )
-    wiring = Wiring(program, folding, Needs.of(program))
+    needs = Needs.of(program)
+    wiring = Wiring(needs.program, folding, needs)
     source = input_end(wiring)
+    preset = {state.name: open_state(wiring, state) for state in needs.states}
     for op in wiring.needs.ops:
         if op.name not in wiring.needs.merged:
             _place(wiring, op)
+    for state in needs.states:
+        close_state(wiring, state, preset[state.name])
     target = output_end(wiring)
     blocks = {*wiring.streams, *(each.name for each in wiring.instances)}
     for name in folding.fifos:
@@ -78,6 +84,7 @@ def build(program: Program, folding: Folding) -> Design:
         source,
         target,
         wiring.ports,
+        needs.program.sides if isinstance(needs.program, Circuit) else (),
     )
 
 
@@ -98,7 +105,13 @@ def _place(wiring: Wiring, op: Op) -> None:
                 f"{op.name}: the hardware has no block for an arg max before other operations; "
                 "run it on the cpu runtime"
             )
-        case Concat() | Rescale() | Multiply() | Scan():
+        case Multiply():
+            multiply(wiring, op)
+        case Concat():
+            concat(wiring, op)
+        case Rescale():
+            rescale(wiring, op)
+        case Scan():
             # limits.check has refused it before
             raise BuildError(f"{op.name}: the hardware has no block for this operation")
         case _:

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bnn._typing import assert_never
 from bnn.hw.blocks.block import divisors
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Resize, Trim, Widen
-from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Port
+from bnn.hw.blocks.states import Deal
+from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Instance, Port
 from bnn.hw.design.windows import window_lanes
 from bnn.hw.design.wiring import Wiring
+from bnn.hw.flat import Circuit
 from bnn.hw.memory_layout import MEMORY_BITS, InputLayout, OutputLayout
 from bnn.program.operations import (
     INPUT,
@@ -23,6 +27,7 @@ from bnn.program.operations import (
     Threshold,
     Window,
 )
+from bnn.program.precision import Precision
 
 
 def input_end(wiring: Wiring) -> InputLayout:
@@ -30,13 +35,18 @@ def input_end(wiring: Wiring) -> InputLayout:
     edge = wiring.program.edges[INPUT]
     height, width, channels = edge.shape
     positions = height * width
-    dot = _first_dot(wiring)
-    if dot is None:
+    sides = wiring.program.sides if isinstance(wiring.program, Circuit) else ()
+    dot = None if sides else _first_dot(wiring)
+    if sides:  # a column of each side
+        lanes = _most_lanes(channels, edge.precision)
+        positions = len(sides)
+    elif dot is None:
         lanes = _lanes(wiring, channels)
     else:  # a matrix that reads the whole image as one vector
         lanes = wiring.folding.of(dot.name).simd
         channels, positions = -(-positions * channels // lanes) * lanes, 1
-    layout = InputLayout(height * width * edge.shape[2], lanes, edge.precision)
+    values = height * width * edge.shape[2] * max(1, len(sides))
+    layout = InputLayout(values, lanes, edge.precision)
     stream = MEMORY_IN
     wiring.stream(stream, MEMORY_BITS)
     words, slot, gear = layout.memory_words, layout.slot_bits, layout.gear_bits
@@ -54,10 +64,30 @@ def input_end(wiring: Wiring) -> InputLayout:
     if slot != layout.word_bits:
         cut = Resize(slot, layout.word_bits, layout.stream_words)
         stream = wiring.place("input_cut", INPUT, cut, stream)
-    wiring.offer(
-        INPUT, Port(stream, lanes, channels, positions, edge.precision, layout.stream_words)
-    )
+    port = Port(stream, lanes, channels, positions, edge.precision, layout.stream_words)
+    if len(sides) == 2:
+        _deal(wiring, port, [side.input for side in sides])
+    else:
+        wiring.offer(INPUT, port)
     return layout
+
+
+def _deal(wiring: Wiring, port: Port, edges: list[str]) -> None:
+    """Give each of two ``edges`` its column of the images in the stream ``port``."""
+    words = port.channels // port.lanes
+    names = tuple(f"{edge}_column" for edge in edges)
+    block = Deal(port.bits, (words, words), port.words)
+    wiring.instances.append(Instance("input_deal", INPUT, block, (port.stream,), names))
+    for name, edge in zip(names, edges, strict=True):
+        wiring.stream(name, port.bits)
+        fifo = Fifo(port.bits, max(2, words), words)
+        stream = wiring.place(f"{name}_fifo", INPUT, fifo, name)
+        wiring.offer(edge, replace(port, stream=stream, positions=1))
+
+
+def _most_lanes(channels: int, precision: Precision) -> int:
+    """Return how many values of ``precision`` a memory word has, a divisor of ``channels``."""
+    return max(n for n in divisors(channels) if n * precision.bits <= MEMORY_BITS)
 
 
 def _first_dot(wiring: Wiring) -> Dot | None:
@@ -84,8 +114,7 @@ def _lanes(wiring: Wiring, channels: int) -> int:
             simd = wiring.folding.of(first.name).simd
             return simd if channels % simd == 0 else channels
         case Pool():  # as many as a memory word has
-            bits = wiring.program.edges[INPUT].precision.bits
-            return max(n for n in divisors(channels) if n * bits <= MEMORY_BITS)
+            return _most_lanes(channels, wiring.program.edges[INPUT].precision)
         case Threshold() | Add() | Concat() | Rescale() | ArgMax() | None:
             return 1
         case Multiply() | Scan():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from bnn._typing import assert_never
 from bnn.errors import BuildError
+from bnn.hw.flat import Circuit
 from bnn.program.operations import (
     INPUT,
     MAX_COUNTED_LEVELS,
@@ -25,18 +26,14 @@ from bnn.program.operations import (
 )
 from bnn.program.program import Program
 
-_SCAN = "carries values from column to column, which no block of the hardware does yet"
 _INSTEAD = "run it on the cpu runtime"
 
 
-def check(program: Program, ops: Iterable[Op]) -> None:
+def check(program: Program | Circuit, ops: Iterable[Op]) -> None:
     """Raise :class:`BuildError` if the hardware cannot compute an operation or take the input.
 
     ``ops``: the operations of ``program`` that the accelerator computes.
     """
-    if program.is_sequence:
-        scan = next(op for op in program.ops if isinstance(op, Scan))
-        raise BuildError(f"{scan.name}: {_SCAN}; {_INSTEAD}")
     given = program.edges[INPUT]
     if not given.is_narrow:
         raise BuildError(
@@ -49,19 +46,13 @@ def check(program: Program, ops: Iterable[Op]) -> None:
             raise BuildError(f"{op.name}: {reason}; {_INSTEAD}")
 
 
-def _reason(op: Op, program: Program) -> str | None:
+def _reason(op: Op, program: Program | Circuit) -> str | None:
     """Return why the hardware cannot compute ``op``; None if it can."""
     match op:
-        case Concat():
-            return "joins maps, which no block of the hardware does yet"
         case Scan():
-            return _SCAN
-        case Multiply():
-            return "multiplies two maps, which no block of the hardware does yet"
+            return "is a scan, which no block of the hardware is"
         case Dot() if op.product_shift:
             return "rounds each product, which no block of the hardware does yet"
-        case Rescale():
-            return "multiplies and rounds sums, which no block of the hardware does yet"
         case Window() | Dot():
             source = program.edges[op.source]
             if not source.is_narrow:
@@ -83,6 +74,6 @@ def _reason(op: Op, program: Program) -> str | None:
                     f"at most {MAX_COUNTED_LEVELS} and {NARROW_VALUE_BITS} bits"
                 )
             return None
-        case Pool() | Add() | ArgMax():
+        case Pool() | Add() | Multiply() | Concat() | Rescale() | ArgMax():
             return None
     assert_never(op)

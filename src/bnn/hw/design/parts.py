@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bnn.hw.blocks.block import Block
 from bnn.hw.blocks.matrix import Contents
+from bnn.hw.flat import Side
 from bnn.hw.folding import Folding
 from bnn.hw.memory_layout import InputLayout, OutputLayout
 from bnn.program.precision import Precision
@@ -101,6 +102,8 @@ class Design:
         contents: name of each unit with parameters -> contents of its memories.
         source, target: how images and results are stored in memory.
         ports: name of each edge in the circuit -> the stream that its block makes.
+        sides: of a program with scans: the directions in which columns are visited; an image is a
+            column of each side.
     """
 
     program: Program
@@ -111,6 +114,7 @@ class Design:
     source: InputLayout
     target: OutputLayout
     ports: Mapping[str, Port]
+    sides: tuple[Side, ...] = ()
 
     @property
     def cycles(self) -> int:

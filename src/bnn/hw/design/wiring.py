@@ -13,6 +13,7 @@ from bnn.hw.blocks.matrix import Contents
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Widen
 from bnn.hw.design.needs import Needs
 from bnn.hw.design.parts import Instance, Port
+from bnn.hw.flat import Circuit
 from bnn.hw.folding import Folding
 from bnn.program.program import Program
 
@@ -36,7 +37,7 @@ class Wiring:
         ports: name of an edge -> the stream that its block makes.
     """
 
-    program: Program
+    program: Program | Circuit
     folding: Folding
     needs: Needs
     instances: list[Instance] = field(default_factory=list)
@@ -69,6 +70,10 @@ class Wiring:
         fifo = Fifo(block.output_bits, depth, block.output_words)
         return self.place(f"{name}_buffer", layer, fifo, stream)
 
+    def loop(self, name: str, block: Block, source: str) -> None:
+        """Add the instance ``name``, which makes the stream of this name that is there already."""
+        self.instances.append(Instance(name, name, block, (source,), (name,)))
+
     def stream(self, name: str, bits: int) -> None:
         """Add a stream of the circuit, whose signals are ``name`` with an ending.
 
@@ -100,7 +105,7 @@ class Wiring:
     def offer(self, edge: str, port: Port) -> None:
         """Give the stream ``port`` to the readers of ``edge``; if there are several, add a fork."""
         self.ports[edge] = port
-        copies = len(self.needs.readers[edge]) + (edge == self.needs.target)
+        copies = self.needs.copies(edge)
         if copies == 1:
             self._waiting[edge] = [port]
             return
