@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -33,17 +34,21 @@ class _Worker:
         return Done(index, len(shard.paths), 1.0, 2.0, 3.0, 4.0)
 
 
+def _module(name: str) -> Any:
+    return ModuleType(name)
+
+
 class _Ray:
     """Computes here; keeps what it was asked."""
 
     def __init__(self, processors: dict[str, float]) -> None:
         self.begun: list[Any] = []
         self.asked: list[Any] = []
-        self.module: Any = ModuleType("ray")
+        self.module = _module("ray")
         self.module.is_initialized = lambda: bool(self.begun)
         self.module.init = lambda **given: self.begun.append(given)
         self.module.cluster_resources = lambda: processors
-        self.data: Any = ModuleType("ray.data")
+        self.data = _module("ray.data")
         self.data.from_items = self._from_items
         self.module.data = self.data
 
@@ -140,8 +145,12 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     made: list[Any] = []
     monkeypatch.setattr(signal, "signal", lambda *given: made.append(given))
     thread: Any = SimpleNamespace(start=lambda: made.append("started"))
-    given: Any = lambda **what: made.append(what) or thread  # noqa: E731
-    monkeypatch.setattr(local, "threading", SimpleNamespace(Thread=given))
+
+    def started(**given: Any) -> Any:
+        made.append(given)
+        return thread
+
+    monkeypatch.setattr(local, "threading", SimpleNamespace(Thread=started))
     monkeypatch.setattr(local, "Worker", _Worker)
     return made
 
@@ -202,7 +211,7 @@ def test_a_process_ends_with_its_parent(monkeypatch: pytest.MonkeyPatch) -> None
     assert not ended
     parent = threading.Thread(target=lambda: ended.append("parent"))
     parent.start()
-    monkeypatch.setattr(local.multiprocessing, "parent_process", lambda: parent)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
     local._end_with_parent()
     assert ended == ["parent", 1]
 
