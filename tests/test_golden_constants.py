@@ -38,20 +38,22 @@ _LONG = 400
 def text_of(value: Any) -> str:
     """The same text for the same value on each machine; functions and classes by name."""
     match value:
+        case np.generic():  # NumPy 2 writes it otherwise than NumPy 1
+            return f"{value.dtype} {value.item()!r}"
+        case enum.Enum():  # before what it is too, a number or a text
+            return f"{type(value).__name__} {value.value!r}"
         case bool() | int() | float() | complex() | bytes() | None:
             return repr(value)
-        case str() if not isinstance(value, enum.Enum):
+        case str():
             return repr(value.replace(str(PACKAGE), "PACKAGE"))
-        case enum.Enum():
-            return str(value)
         case re.Pattern():
             return f"re {value.pattern!r} {value.flags}"
         case np.ndarray():
             return (
                 f"array {value.dtype} {value.shape} {digest(np.ascontiguousarray(value).tobytes())}"
             )
-        case np.generic() | np.dtype():
-            return repr(value)
+        case np.dtype():
+            return f"dtype {value}"
         case Mapping():
             pairs = [f"{text_of(key)}: {text_of(each)}" for key, each in value.items()]
             return "{" + ", ".join(pairs) + "}"
