@@ -62,7 +62,7 @@ EXACT = 1 << 24
     ("given", "reason"),
     [
         ({"rounding": "zero"}, "r: QONNX has no rounding of halves towards zero"),
-        ({"overflow": "wrap", "low": -1024, "high": 1023}, "r: results that wrap are not written to QONNX"),
+        ({"overflow": "wrap", "low": -1024, "high": 1023}, "r: results that wrap are not wri"),
         # 128 is the largest magnitude of the input
         ({"multipliers": (3, EXACT // 128)}, f"r: products up to {EXACT} are not exact in float32"),
         ({"multipliers": (-EXACT // 128, 3)}, f"r: products up to {EXACT} are not exact in float"),
