@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -399,6 +400,12 @@ def test_evaluate_on_what_it_was_trained_on(
     (result,) = terminal.json("evaluate", trained, "--data", folder)
     assert result["data_report"]["findings"][0]["kind"] == "trained on"
     (result,) = terminal.json("evaluate", model, "--data", folder)
+    assert "trained on" not in [one["kind"] for one in result["data_report"]["findings"]]
+    parted = tmp_path / "parted"  # of a set with parts the test part is measured
+    for part in ("train", "test"):
+        _folder(parted / part)
+    bnn.save(replace(bnn.load(trained), provenance={"dataset": str(parted)}), trained)
+    (result,) = terminal.json("evaluate", trained, "--data", parted)
     assert "trained on" not in [one["kind"] for one in result["data_report"]["findings"]]
 
 

@@ -212,6 +212,7 @@ def test_which_layers_can_be_looked_up():
         layers_of(act=UINT(2)),
         layers_of(pool=(3, 3)),
         layers_of()[:1],
+        [BatchNorm(1) if isinstance(layer, BatchNorm) else layer for layer in layers_of()],
         [layer for layer in layers_of() if not isinstance(layer, Activation)],
     ]
     for layers in others:

@@ -461,4 +461,4 @@ def _fits(value: Any, kind: str) -> bool:
 
 def _short(value: Any) -> str:
     text = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
-    return text if len(text) < 60 else text[:57] + "..."
+    return text if len(text) <= 60 else text[:57] + "..."
