@@ -28,6 +28,8 @@ _MAX_DEPTH, _MAX_PARALLEL = 1 << 20, 1 << 16
 STYLES = ("auto", "block", "distributed")
 #: Which streams have a probe (``bnn_probe``): none; the two from and to memory; all.
 PROBES = ("none", "ends", "all")
+#: How images are stored in memory (:mod:`bnn.hw.memory_layout`): as the input needs, bytes, packed.
+INPUTS = ("auto", "bytes", "packed")
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,15 @@ class Folding:
             chooses.
         probes: which streams have a probe, which counts words and stalls while the design runs; one
             of :data:`PROBES`. Probes need cells, but change neither scores nor cycles.
+        input: how images are stored in memory, one of :data:`INPUTS`. ``auto``: bytes for pictures,
+            packed by the host for other inputs and for pictures of fewer than 8 bytes.
     """
 
     layers: Mapping[str, LayerFolding]
     loadable: bool = False
     fifos: Mapping[str, int] = field(default_factory=dict)
     probes: str = "none"
+    input: str = "auto"
 
     def of(self, name: str) -> LayerFolding:
         """Return the folding of the dot ``name``."""
@@ -187,6 +192,7 @@ def read(path: Path, program: Program) -> Folding:
     if not isinstance(loadable, bool):
         raise BuildError(f"{path}: key 'loadable' must be true or false")
     probes = check_probes(given.pop("probes", "none"), f"{path}: key 'probes'")
+    stored = check_input(given.pop("input", "auto"), f"{path}: key 'input'")
     layers: dict[str, LayerFolding] = {}
     foreign = []
     for key, values in given.items():
@@ -202,13 +208,20 @@ def read(path: Path, program: Program) -> Folding:
     missing = [name for name in names if name not in layers]
     if missing:
         raise BuildError(f"{path}: no key for layer {missing[0]!r}")
-    return Folding(layers, loadable, fifos, probes)
+    return Folding(layers, loadable, fifos, probes, stored)
 
 
 def check_probes(given: Any, what: str) -> str:
     """Return ``given`` if it is one of :data:`PROBES`, else raise a BuildError about ``what``."""
     if given not in PROBES:
         raise BuildError(f"{what} must be one of {', '.join(PROBES)}, not {given!r:.40}")
+    return str(given)
+
+
+def check_input(given: Any, what: str) -> str:
+    """Return ``given`` if it is one of :data:`INPUTS`, else raise a BuildError about ``what``."""
+    if given not in INPUTS:
+        raise BuildError(f"{what} must be one of {', '.join(INPUTS)}, not {given!r:.40}")
     return str(given)
 
 
@@ -278,7 +291,8 @@ def as_json(folding: Folding) -> dict[str, Any]:
         for name, f in folding.layers.items()
     }
     fifos = {"fifos": dict(folding.fifos)} if folding.fifos else {}
-    return {"loadable": folding.loadable, "probes": folding.probes, **fifos, **layers}
+    choices = {"loadable": folding.loadable, "probes": folding.probes, "input": folding.input}
+    return {**choices, **fifos, **layers}
 
 
 def restricted(whole: Folding, program: Program) -> Folding:

@@ -25,11 +25,13 @@ class Metadata:
 
     Attributes:
         design_id: value that the register with the design's identity must have.
-        words_in, words_out: 64-bit words of an image and of its result.
+        words_in, words_out: 64-bit words that one image and one result need.
         parameter_writes: number of register writes that load all parameters; 0 if parameters are
             constants.
         probes: names of the streams with a probe, in the order of the probes' numbers; empty if
             there are no probes.
+        input: how images are stored in memory, ``bytes`` or ``packed`` (:mod:`bnn.hw.memory_layout`).
+        bytes_in: bytes from one image to the next; 0: those of ``words_in`` words.
     """
 
     design_id: int
@@ -37,6 +39,17 @@ class Metadata:
     words_out: int
     parameter_writes: int
     probes: tuple[str, ...] = ()
+    input: str = "packed"
+    bytes_in: int = 0
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes from one image to the next."""
+        return self.bytes_in or 8 * self.words_in
+
+    def input_words(self, images: int) -> int:
+        """Return the number of 64-bit words that ``images`` images need; the last may be partial."""
+        return -(-images * self.image_bytes // 8)
 
     def as_json(self) -> dict[str, Any]:
         """Return the metadata as plain values, for JSON."""
@@ -50,21 +63,25 @@ class Metadata:
                 values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
             ]
             probes = tuple(values["probes"])
+            # Folders of before this choice have neither key: their images are packed.
+            stored, numbers = values.get("input", "packed"), [*numbers, values.get("bytes_in", 0)]
         except KeyError as reason:
             raise DriverError(f"driver metadata: {reason} is missing") from reason
-        except TypeError:
+        except (TypeError, AttributeError):
             raise DriverError(
                 "driver metadata must be a JSON object, and its probes a list of names"
             ) from None
         if not all(type(n) is int and 0 <= n < 1 << 32 for n in numbers):
             raise DriverError(
-                "driver metadata: design_id, words_in, words_out and parameter_writes must be "
-                "whole numbers of 32 bits"
+                "driver metadata: design_id, words_in, words_out, parameter_writes and bytes_in "
+                "must be whole numbers of 32 bits"
             )
         if not all(isinstance(name, str) for name in probes):
             raise DriverError("driver metadata: probes must be a list of names")
-        design, words_in, words_out, writes = numbers
-        return cls(design, words_in, words_out, writes, probes)
+        if stored not in ("bytes", "packed"):
+            raise DriverError(f"driver metadata: input must be bytes or packed, not {stored!r:.40}")
+        design, words_in, words_out, writes, bytes_in = numbers
+        return cls(design, words_in, words_out, writes, probes, stored, bytes_in)
 
 
 def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
@@ -96,6 +113,8 @@ def metadata(design: Design, sources: Sources) -> Metadata:
         design.target.memory_words,
         sources.parameter_writes,
         design.probes,
+        design.input,
+        design.source.image_bytes if design.input == "bytes" else 0,
     )
 
 

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How images and results are stored in memory, and how the host packs them.
+"""How images and results are stored in memory, and what the host does to them before and after.
 
-Every image, and every result, begins at a new 64-bit word. The values of an image follow each other
-without gaps, each with its lowest bit first. One exception: the circuit makes stream words from
-memory words in a register. If this register would exceed 576 bits, each stream word gets a *slot*
-in memory with unused bits at its end. The bits of a slot are a power of two, or a multiple of 64. A
-value of a result takes 1, 2, 4, 8, 16 or 32 bits in memory, so no value is in two memory words.
+Images are stored in one of two ways:
+
+- *bytes*: as NumPy has an array of 8-bit integers, a byte per value, image after image without
+  gaps. The circuit turns bytes into codes.
+- *packed*: the host packs the codes. Every image begins at a new 64-bit word. The values of an
+  image follow each other without gaps, each with its lowest bit first. One exception: the circuit
+  makes stream words from memory words in a register. If this register would exceed 576 bits, each
+  stream word gets a *slot* in memory with unused bits at its end. The bits of a slot are a power
+  of two, or a multiple of 64.
+
+Every result begins at a new 64-bit word. A value of a result takes 1, 2, 4, 8, 16 or 32 bits in
+memory, so no value is in two memory words.
 """
 
 from __future__ import annotations
@@ -17,18 +24,62 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.program.precision import Precision
+from bnn.program.inputs import Input, PictureInput
+from bnn.program.precision import BIPOLAR, Precision
 
 MEMORY_BITS = 64
+#: Bytes of a memory word.
+WORD_BYTES = MEMORY_BITS // 8
 #: Most bits of the register that splits memory words; if it needed more, slots are used.
 MAX_CONVERTER_BITS = 576
 #: Bits that are unpacked at a time, to bound memory.
 _CHUNK = 1 << 22
 
 
+@dataclass(frozen=True, eq=False)
+class ByteLayout:
+    """Images are stored as bytes: the array that the host has, without packing.
+
+    Attributes:
+        given: the program's input; its precision has at most 8 bits, an image at least 8 values.
+    """
+
+    given: Input
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of an image: the number of its values."""
+        return math.prod(self.given.shape)
+
+    @property
+    def memory_words(self) -> int:
+        """Number of 64-bit words that one image needs."""
+        return -(-self.image_bytes // WORD_BYTES)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What NumPy calls a byte of this input: ``uint8``, or ``int8`` if values are signed."""
+        low = 0 if isinstance(self.given, PictureInput) else self.given.precision.low
+        return np.dtype(np.int8 if low < 0 else np.uint8)
+
+    def pack(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return checked inputs (N, *shape) as bytes of :attr:`dtype`; pictures unchanged."""
+        return values.astype(self.dtype, copy=False)
+
+    @property
+    def codes(self) -> NDArray[np.uint32]:
+        """The code, uint32 (256,), of each byte."""
+        precision = self.given.precision
+        if isinstance(self.given, PictureInput):
+            return precision.encode(self.given.table)
+        byte = np.arange(256, dtype=np.uint32)
+        # Other bytes than those of the precision do not occur.
+        return 1 - (byte >> 7) if precision == BIPOLAR else byte & ((1 << precision.bits) - 1)
+
+
 @dataclass(frozen=True)
 class InputLayout:
-    """How images are stored in memory.
+    """Images are packed by the host.
 
     Attributes:
         values: number of values per image; codes 0 fill the last stream word.
@@ -69,6 +120,11 @@ class InputLayout:
         """Number of 64-bit words per image."""
         gears = -(-self.stream_words * self.slot_bits // self.gear_bits)
         return gears * self.gear_bits // MEMORY_BITS
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of an image, a multiple of 8."""
+        return self.memory_words * WORD_BYTES
 
     def pack(self, values: NDArray[Any]) -> NDArray[np.uint64]:
         """Return the memory words uint64 (N, memory_words) of the integers ``values`` (N, ...)."""

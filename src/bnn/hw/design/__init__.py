@@ -11,11 +11,13 @@ scores; the host computes the operations after the scores, such as the arg max, 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bnn._typing import assert_never
 from bnn.errors import BuildError
 from bnn.hw.design.dots import dot
 from bnn.hw.design.elements import add, threshold
-from bnn.hw.design.ends import input_end, output_end
+from bnn.hw.design.ends import input_end, output_end, stored
 from bnn.hw.design.needs import Needs
 from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Design, Instance, LazyContents, Port
 from bnn.hw.design.windows import pool, window
@@ -57,7 +59,9 @@ def build(program: Program, folding: Folding) -> Design:
                 f"{name}: PE, SIMD and pixels must be at least 1, not {fold.pe}, {fold.simd} and "
                 f"{fold.pixels}"
             )
-    wiring = Wiring(program, folding, Needs.of(program))
+    needs = Needs.of(program)
+    folding = replace(folding, input=stored(program, folding.input))
+    wiring = Wiring(program, folding, needs)
     source = input_end(wiring)
     for op in wiring.needs.ops:
         if op.name not in wiring.needs.merged:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bnn.hw.blocks.block import Block
 from bnn.hw.blocks.matrix import Contents
 from bnn.hw.folding import Folding
-from bnn.hw.memory_layout import InputLayout, OutputLayout
+from bnn.hw.memory_layout import ByteLayout, InputLayout, OutputLayout
 from bnn.program.precision import Precision
 from bnn.program.program import Program
 
@@ -108,7 +108,7 @@ class Design:
     instances: tuple[Instance, ...]
     streams: Mapping[str, int]
     contents: Mapping[str, Contents]
-    source: InputLayout
+    source: ByteLayout | InputLayout
     target: OutputLayout
     ports: Mapping[str, Port]
 
@@ -132,6 +132,11 @@ class Design:
                 return (MEMORY_IN, MEMORY_OUT)
             case _:
                 return ()
+
+    @property
+    def input(self) -> str:
+        """How images are stored in memory: ``bytes`` or ``packed``."""
+        return "bytes" if isinstance(self.source, ByteLayout) else "packed"
 
     @property
     def fills(self) -> dict[str, int]:
