@@ -168,9 +168,8 @@ class Pool:
             else:
                 self._taken.remove(buffer)
             self._idle.append(buffer)
-            most = (
-                0 if self._tight or self.is_closed else KEPT
-            )  # what a smaller request needs must not lie idle
+            # What a smaller request needs must not lie idle.
+            most = 0 if self._tight or self.is_closed else KEPT
             while sum(b.words.nbytes for b in self._idle) > most:
                 largest = max(self._idle, key=lambda b: len(b.words))
                 self._idle.remove(largest)

@@ -30,7 +30,7 @@ class Metadata:
             constants.
         probes: names of the streams with a probe, in the order of the probes' numbers; empty if
             there are no probes.
-        input: how images are stored in memory, ``bytes`` or ``packed`` (:mod:`bnn.hw.memory_layout`).
+        input: how images are stored (:mod:`bnn.hw.memory_layout`): ``bytes`` or ``packed``.
         bytes_in: bytes from one image to the next; 0: those of ``words_in`` words.
     """
 
@@ -48,7 +48,7 @@ class Metadata:
         return self.bytes_in or 8 * self.words_in
 
     def input_words(self, images: int) -> int:
-        """Return the number of 64-bit words that ``images`` images need; the last may be partial."""
+        """Return how many 64-bit words ``images`` images need; the last one may be partial."""
         return -(-images * self.image_bytes // 8)
 
     def as_json(self) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class ByteLayout:
             return precision.encode(self.given.table)
         byte = np.arange(256, dtype=np.uint32)
         # Other bytes than those of the precision do not occur.
-        return 1 - (byte >> 7) if precision == BIPOLAR else byte & ((1 << precision.bits) - 1)
+        codes = byte >> 7 ^ 1 if precision == BIPOLAR else byte & (1 << precision.bits) - 1
+        return codes.astype(np.uint32)
 
 
 @dataclass(frozen=True)
