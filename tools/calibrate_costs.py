@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import fit_costs
+import numpy as np
 
 from bnn.hw.blocks.adder import Adder
 from bnn.hw.blocks.block import Block
@@ -29,9 +30,11 @@ from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Narrow, Pad, Serialize, Trim, Widen
 from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, threshold_bounds
+from bnn.hw.blocks.unpack import Unpack
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.render import Sources, image, library, value
 from bnn.hw.toolchain import synth
+from bnn.program.inputs import fixed_point_table, sign_table
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 
 ROOT = Path(__file__).parents[1]
@@ -181,12 +184,28 @@ def plumbing() -> Iterator[Block]:
     yield Trim(64, 13, 16)
     yield Pad(8, 10, 16)
     yield Pad(16, 5, 8)
+    cnv, lfc = [INT(8).encode(fixed_point_table()), BIPOLAR.encode(sign_table())]
+    levels = UINT(2).encode(np.arange(256) // 64)
+    for values, lanes, bits, codes in (
+        (3072, 3, 8, cnv),
+        (3072, 1, 8, cnv),
+        (3 * 27 * 27, 3, 8, cnv),
+        (784, 8, 8, np.arange(256)),
+        (784, 7, 8, np.arange(256)),
+        (784, 4, 8, np.arange(256)),
+        (784, 8, 1, lfc),
+        (784, 7, 1, lfc),
+        (783, 8, 1, lfc),
+        (784, 5, 2, levels),
+    ):
+        yield Unpack(values, lanes, bits, tuple(int(code) for code in codes))
 
 
 #: Modules outside the blocks, in every design or where probes are asked for: (module, parameters).
 AROUND: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bnn_control", {"PARAMETERS": 0}),
     ("bnn_reader", {"WORDS": 384}),
+    ("bnn_reader", {"WORDS": 273, "REST": 3}),
     ("bnn_writer", {"WORDS": 16}),
     *(("bnn_probe", {"FILL": bits}) for bits in (1, 4, 12)),
     *(("bnn_probe_select", {"COUNT": count}) for count in (2, 9, 39)),

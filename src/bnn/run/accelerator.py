@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bnn.driver.driver import Driver, Piece
 from bnn.hw.design import Design
 from bnn.hw.host_packing import Accelerated
-from bnn.program.inputs import PictureInput, ready
+from bnn.program.inputs import ready
 from bnn.run import Outputs
 
 #: An accelerator is stuck after this multiple of the cycles of a pipeline without overlap.
@@ -117,23 +117,20 @@ class AcceleratorRuntime:
                 self.driver.abandon()  # else the driver would refuse every later start
                 raise
 
-    def allocate(self, images: int) -> NDArray[Any]:
-        """Return an array (N, *shape) for ``images`` inputs, as :meth:`run` takes them.
+    def allocate(self, images: int) -> NDArray[np.uint8] | None:
+        """Return an array of zeros (images, *shape) in memory that the accelerator reads.
 
-        If the accelerator reads bytes of pictures, the array is in memory that it reads: fill it
-        in place and give it, or a part of it, to :meth:`run`; then no image is copied. Other
-        inputs are converted in :meth:`run`, so their array is an ordinary one.
+        Fill it in place, and give it, or a part of it, to :meth:`run`: no image is copied. None if
+        the accelerator does not read bytes of pictures: then :meth:`run` converts all inputs.
 
         Raises:
             NoRoomError: memory has no room for so many images.
         """
-        given = self.accelerated.design.program.input
-        shape = (images, *given.shape)
         if not self.accelerated.reads_pictures:
-            return np.zeros(shape, np.uint8 if isinstance(given, PictureInput) else np.int16)
-        array = self.driver.allocate(images).reshape(shape)
-        array[...] = 0
-        return array
+            return None
+        array = self.driver.allocate(images)
+        array[:] = 0
+        return array.reshape(images, *self.accelerated.design.program.input.shape)
 
     def _run(self, inputs: NDArray[Any], began: float) -> Outputs:
         waited, copied, in_place = 0.0, self.driver.copy_seconds, self.driver.in_place

@@ -23,6 +23,7 @@ from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Design, Instance, LazyCon
 from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.folding import Folding, dots
+from bnn.hw.memory_layout import ByteLayout
 from bnn.program.operations import (
     Add,
     ArgMax,
@@ -70,8 +71,11 @@ def build(program: Program, folding: Folding) -> Design:
     blocks = {*wiring.streams, *(each.name for each in wiring.instances)}
     for name in folding.fifos:
         if name not in blocks:
+            advice = "remove it"
+            if name.startswith("input_") and isinstance(source, ByteLayout):
+                advice += ", or give the folding 'input': 'packed' as before"
             raise BuildError(
-                f"the folding has fifos.{name}, but the design has no block {name!r}; remove it"
+                f"the folding has fifos.{name}, but the design has no block {name!r}; {advice}"
             )
     return Design(
         program,
