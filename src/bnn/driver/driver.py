@@ -263,13 +263,13 @@ class Driver:
         """
         self.check_idle()
         cycles = self._most_cycles(self._most(images)) if self._most_cycles else None
-        if piece is not None and piece.buffer is not None:
-            self._held.append(piece.buffer)
         # An error before the start leaves a state that can be read again. An interrupt can come
         # anywhere, between a buffer and its place in a list too.
         well = True
         try:
             self.transport.begin(cycles)
+            if piece is not None and piece.buffer is not None:
+                self._held.append(piece.buffer)
             self._ensure_design()
             self._ensure_parameters()
             started = self._prepared(images, piece, cycles)
@@ -278,6 +278,8 @@ class Driver:
             self.start_raw(started.piece.address, started.target.address, started.images)
         except BaseException as reason:
             self._give_back(well and isinstance(reason, Exception))
+            if piece is not None:
+                self.drop(piece)
             raise
         return started.images
 

@@ -81,6 +81,11 @@ class Metadata:
         if stored not in ("bytes", "packed"):
             raise DriverError(f"driver metadata: input must be bytes or packed, not {stored!r:.40}")
         design, words_in, words_out, writes, bytes_in = numbers
+        if bytes_in > 0 if stored == "packed" else -(-bytes_in // 8) != words_in:
+            raise DriverError(
+                f"driver metadata: bytes_in {bytes_in} does not fit input {stored} and words_in "
+                f"{words_in}"
+            )
         return cls(design, words_in, words_out, writes, probes, stored, bytes_in)
 
 
