@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from bnn.hw.blocks.matrix import Matrix, accumulator_bits
 from bnn.hw.blocks.patches import Patches
 from bnn.hw.blocks.plumbing import Fifo, Fork, Narrow, Pad, Resize, Serialize, Trim, Widen
 from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, of_threshold, threshold_bounds
+from bnn.hw.blocks.unpack import Unpack
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.loading import chunked
 from bnn.hw.render import image
@@ -172,6 +174,16 @@ def _threshold(source: Precision, loadable: bool = False) -> Bench:
     return _with_memories(bench, [(block.contents(threshold), made.word_bits)])
 
 
+def _unpack(values: int, lanes: int, bits: int) -> Bench:
+    """As many images as fill whole words, each byte with a random code."""
+    draw = np.random.default_rng(values)
+    block = Unpack(values, lanes, bits, tuple(draw.integers(0, 1 << bits, 256).tolist()))
+    images = 8 // math.gcd(8, values)
+    full = (1 << block.output_bits) - 1
+    mask = [full] * (images * block.output_words)
+    return Bench(block, (64,), images * values // 8, block.golden, {}, mask)
+
+
 #: Small blocks, which Icarus simulates too.
 SMALL: dict[str, Callable[[], Bench]] = {
     "fifo": lambda: _plain(Fifo(9, 5, 10), 9, 10),
@@ -194,6 +206,16 @@ SMALL: dict[str, Callable[[], Bench]] = {
     "serialize-one": lambda: _plain(Serialize(3, 3, 1, 7), 9, 3),
     "max-unsigned": lambda: _plain(Maximum(2, 3, False, 1, 2, 14), 6, 14),
     "max-one": lambda: _plain(Maximum(2, 3, True, 3, 1, 12), 6, 12),
+    "unpack": lambda: _unpack(24, 3, 8),
+    "unpack-narrow": lambda: _unpack(24, 4, 8),
+    "unpack-bits": lambda: _unpack(24, 8, 1),
+    "unpack-tail": lambda: _unpack(16, 3, 2),
+    "unpack-split": lambda: _unpack(27, 3, 8),
+    "unpack-split-tail": lambda: _unpack(13, 5, 1),
+    "unpack-split-one": lambda: _unpack(9, 1, 8),
+    "unpack-split-units": lambda: _unpack(12, 4, 5),
+    "unpack-split-eight": lambda: _unpack(11, 8, 6),
+    "unpack-split-halves": lambda: _unpack(18, 6, 7),
     "add": lambda: _plain(Adder(INT(4), UINT(3), 3, 6, 10), (12, 9), 10),
     "add-bipolar": lambda: _plain(Adder(BIPOLAR, INT(5), 2, 7, 10), (2, 10), 10),
 }

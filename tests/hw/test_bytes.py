@@ -214,7 +214,7 @@ SYSTEMS: dict[str, tuple[Program, Folding]] = {
     "aligned": (vector((4, 6, 1)), folded(12, loadable=True)),
     "map": (picture((9, 7, 3)), folded(3)),
     "map-one": (picture((5, 5, 1), "any"), folded(1)),
-    "smallest": (picture((3, 3, 1), "levels"), folded(2)),
+    "smallest": (picture((3, 3, 1)), folded(2)),
     "integers": (
         Program(
             IntegerInput((5, 3, 3), INT(3)),
