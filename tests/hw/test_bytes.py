@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -19,7 +20,7 @@ import bnn
 from bnn.driver import chip as chips
 from bnn.driver.driver import Driver
 from bnn.errors import BuildError, DriverError, InputError
-from bnn.hw import export
+from bnn.hw import earlier, export
 from bnn.hw import folding as folds
 from bnn.hw.blocks.unpack import Unpack, lanes_of
 from bnn.hw.blocks.words import pack_rows
@@ -28,7 +29,7 @@ from bnn.hw.design import build
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.loading import Metadata, metadata
 from bnn.hw.memory_layout import ByteLayout
-from bnn.hw.render import sources
+from bnn.hw.render import digest, sources, top
 from bnn.program.inputs import (
     IntegerInput,
     PictureInput,
@@ -41,6 +42,7 @@ from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.program.program import Program
 from bnn.run import prepare
 from bnn.run.accelerator import AcceleratorRuntime
+from bnn.run.board import match, read_metadata
 from bnn.run.sim import SimRuntime
 from hw.examples import DENSE_FOLDING, dense, signs
 from hw.pynq_stand_in import StandIn
@@ -490,6 +492,73 @@ def test_pieces_on_the_board(
     expected = prepare("reference", program).run(inputs).scores
     np.testing.assert_array_equal(outputs.scores, expected)
     assert [start["images"] for start in outputs.details["starts"]] == [6, 6, 6, 2]
+
+
+def _of_before(folder: Path, program: Program, folding: Folding) -> None:
+    """Write the folder as the version before the choice of the input did."""
+    export.write(build(program, replace(folding, input="packed")), board("pynq-z2"), folder)
+    (folder / "bnn.bit").write_bytes(b"")
+    for name in ("folding.json", "driver.json"):
+        values = json.loads((folder / name).read_text())
+        values.pop("input")
+        values.pop("bytes_in", None)
+        (folder / name).write_text(json.dumps(values))
+    rtl = folder / "rtl"
+    (rtl / "bnn_unpack.sv").unlink()
+    (rtl / "bnn_reader.sv").write_text(
+        (Path(__file__).parent / "fixtures/bnn_reader.sv").read_text()
+    )
+    _identify(folder, program, folding)
+
+
+def _identify(folder: Path, program: Program, folding: Folding) -> None:
+    """Give the folder the number that its own sources make."""
+    design = build(program, replace(folding, input="packed"))
+    files = sources(design).files
+    order = [name for name in files if name != "bnn_top.sv" and (folder / "rtl" / name).is_file()]
+    writes = sources(design).parameter_writes
+    texts = {name: (folder / "rtl" / name).read_text() for name in order}
+    number = int(digest(texts, top(design, 0, writes))[:8], 16)
+    (folder / "rtl" / "bnn_top.sv").write_text(top(design, number, writes))
+    values = json.loads((folder / "driver.json").read_text())
+    assert values["design_id"] != number
+    (folder / "driver.json").write_text(json.dumps({**values, "design_id": number}))
+
+
+@pytest.mark.parametrize("loadable", [False, True])
+def test_a_design_of_before_goes_on_with_host_packing(tmp_path: Path, loadable: bool) -> None:
+    program, folding = vector((4, 6, 1)), folded(12, loadable=loadable)
+    _of_before(tmp_path, program, folding)
+    host, known = match(program, tmp_path, read_metadata(tmp_path))
+    assert known.input == host.design.input == "packed"
+    inputs = pictures(program, 3)
+    assert host.pack(inputs).dtype == np.uint64
+    # Another model, a block of other text, or a number that the sources do not make: refused.
+    other = vector((4, 6, 1), "levels")
+    with pytest.raises(DriverError, match="built for another model, or by another version"):
+        match(other, tmp_path, read_metadata(tmp_path))
+    block = tmp_path / "rtl" / "bnn_matrix.sv"
+    kept = block.read_text()
+    block.write_text(kept.replace("1'b1", "1'b0", 1))
+    with pytest.raises(DriverError, match="by another version"):
+        match(program, tmp_path, read_metadata(tmp_path))
+    _identify(tmp_path, program, folding)  # its own number does not make it right
+    with pytest.raises(DriverError, match="by another version"):
+        match(program, tmp_path, read_metadata(tmp_path))
+    block.write_text(kept)
+    with pytest.raises(DriverError, match="by another version"):
+        match(program, tmp_path, read_metadata(tmp_path))
+    _identify(tmp_path, program, folding)
+    match(program, tmp_path, read_metadata(tmp_path))
+    block.unlink()
+    with pytest.raises(DriverError, match="by another version"):
+        match(program, tmp_path, read_metadata(tmp_path))
+
+
+def test_the_earlier_texts_are_those_of_the_fixtures() -> None:
+    """The fixture is ``git show 6364907:src/bnn/hw/rtl/bnn_reader.sv``."""
+    text = (Path(__file__).parent / "fixtures/bnn_reader.sv").read_bytes()
+    assert hashlib.sha256(text).hexdigest() in earlier.EARLIER["bnn_reader.sv"]
 
 
 # ---- for users -------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 
 from bnn.errors import BuildError
 from bnn.hw.blocks.block import divisors
+from bnn.program.inputs import PictureInput
 from bnn.program.operations import Dot
 from bnn.program.program import Program
 from bnn.system.files import parse_json, read_file
@@ -302,7 +303,10 @@ def restricted(whole: Folding, program: Program) -> Folding:
         whole: the folding of the whole program.
         program: the part, whose dots have the names that they have in the whole.
     """
-    return replace(whole, layers={dot.name: whole.of(dot.name) for dot in dots(program)}, fifos={})
+    layers = {dot.name: whole.of(dot.name) for dot in dots(program)}
+    # Only the first part has the input of the whole.
+    stored = whole.input if isinstance(program.input, PictureInput) else "auto"
+    return replace(whole, layers=layers, fifos={}, input=stored)
 
 
 def bundled() -> dict[str, Path]:

@@ -67,12 +67,20 @@ def sources(design: Design) -> Sources:
     files["bnn_core.sv"] = core(design)
     files.update(images(design))
     writes = parameter_writes(design)
+    made = digest(files, top(design, 0, writes))
+    files["bnn_top.sv"] = top(design, int(made[:8], 16), writes)
+    return Sources(files, made, writes)
+
+
+def digest(files: Mapping[str, str], top_text: str) -> str:
+    """Return the SHA-256, in hexadecimal, of a design's files in their order.
+
+    ``top_text``: text of ``bnn_top.sv`` with 0 as the number of the design.
+    """
     hasher = hashlib.sha256()
-    for name, text in (*files.items(), ("", top(design, 0, writes))):
+    for name, text in (*files.items(), ("", top_text)):
         hasher.update(f"{name}\0{len(text)}\0{text}".encode())
-    digest = hasher.hexdigest()
-    files["bnn_top.sv"] = top(design, int(digest[:8], 16), writes)
-    return Sources(files, digest, writes)
+    return hasher.hexdigest()
 
 
 def images(design: Design) -> dict[str, str]:

@@ -52,7 +52,7 @@ module bnn_reader #(
     state_t state;
     logic [31:0] images_left;
     logic [WW-1:0] words_left;
-    logic [2:0] spare;                      // bytes of the image's last word that are the next one's
+    logic [2:0] spare;                      // bytes of an image's last word that are the next one's
     logic [4:0] beats;
     logic last, last_image;                 // the burst ends an image; the image is the last
     logic [CW-1:0] reserved;                // words asked for or in the FIFO
