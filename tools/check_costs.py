@@ -60,11 +60,12 @@ def design_of(name: str, known: dict[str, Any]) -> Design:
         if name in known:
             stored = known[name]["folding"].get("input", "packed")
             fifos = known[name]["folding"].get("fifos", {})
-            folding = replace(folding, input=stored, fifos=fifos)
+            results = known[name]["folding"].get("output", "packed")
+            folding = replace(folding, input=stored, output=results, fifos=fifos)
         return build(program, folding)
     if name in known:
         path = DATA.with_suffix(".tmp")
-        saved = {"input": "packed", **known[name]["folding"]}
+        saved = {"input": "packed", "output": "packed", **known[name]["folding"]}
         path.write_text(json.dumps(saved), encoding="utf-8")
         folding = folds.read(path, program)
         path.unlink()

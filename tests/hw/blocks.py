@@ -194,6 +194,7 @@ SMALL: dict[str, Callable[[], Bench]] = {
     "pad": lambda: _plain(Pad(5, 3, 7), 5, 3),
     "resize-cut": lambda: _plain(Resize(8, 5, 10), 8, 10),
     "resize-extend": lambda: _plain(Resize(5, 8, 10), 5, 10),
+    "resize-signed": lambda: _plain(Resize(5, 8, 10, signed=True), 5, 10),
     "serialize": lambda: _plain(Serialize(3, 4, 2, 10), 12, 6),
     "max": lambda: _plain(Maximum(3, 4, True, 2, 6, 36), 12, 36),
     "fork": lambda: _plain(Fork(7, 3, 10), 7, 10),

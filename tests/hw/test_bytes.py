@@ -20,12 +20,13 @@ import bnn
 from bnn.driver import chip as chips
 from bnn.driver.driver import Driver
 from bnn.errors import BuildError, DriverError, InputError
-from bnn.hw import earlier, export
+from bnn.hw import export
 from bnn.hw import folding as folds
 from bnn.hw.blocks.unpack import Unpack, lanes_of
 from bnn.hw.blocks.words import pack_rows
 from bnn.hw.boards import board
 from bnn.hw.design import build
+from bnn.hw.earlier import EARLIER
 from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.loading import Metadata, metadata
 from bnn.hw.memory_layout import ByteLayout
@@ -50,6 +51,7 @@ from hw.test_events import assert_equal_to_rtl
 
 pytestmark = pytest.mark.usefixtures("simulator")
 
+EARLIER_TEXTS = Path(__file__).parent / "fixtures"
 Shape = tuple[int, int, int]
 LEVELS = np.arange(256, dtype=np.int16) // 64
 TABLES: dict[str, tuple[Precision, np.ndarray]] = {
@@ -139,6 +141,49 @@ def test_blocks_turn_bytes_into_the_codes_of_the_input(
     assert words == pack_rows(padded.reshape(-1, simd), precision.bits)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 3), st.integers(1, 5))
+def test_blocks_turn_scores_into_int32(scores: int, pe: int, padding: int, images: int) -> None:
+    """Whatever PE and rows of padding are, memory has what NumPy calls int32."""
+    random = np.random.default_rng(scores)
+    program = Program(
+        PictureInput((3, 3, 1), BIPOLAR, sign_table()),
+        (
+            Window("flat", INPUT, (3, 3)),
+            Dot("out", "flat", signs(random, scores, 9), BIPOLAR, random.integers(-9, 9, scores)),
+        ),
+        "out",
+    )
+    layer = LayerFolding(pe, 9, rows=scores + padding)
+    design = build(program, Folding({"out": layer}, output="int32"))
+    rows = design.instance("out").block.rows
+    values = random.integers(-20, 20, (images, rows))
+    bits = design.ports["out"].precision.bits
+    words = pack_rows((values & ((1 << bits) - 1)).reshape(-1, pe), bits)
+    after = [each.name for each in design.instances].index("out") + 1
+    for instance in design.instances[after:]:
+        words = instance.block.golden(words)
+    stored = np.array(words, np.uint64).reshape(images, design.target.memory_words)
+    found = design.target.unpack(stored)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, values[:, :scores])
+
+
+def test_the_choice_of_the_output() -> None:
+    program = vector((3, 5, 1))
+    assert build(program, folded(5)).folding.output == "int32"
+    assert build(program, folded(5, output="packed")).output == "packed"
+    assert build(dense(), DENSE_FOLDING).output == "packed"
+    fast = Folding({"hidden": LayerFolding(8, 15), "out": LayerFolding(5, 8)})
+    assert build(program, fast).output == "packed"  # five scores take five cycles, others three
+    assert build(program, replace(fast, output="int32")).output == "int32"
+    ends = Program(program.input, program.ops[:3], "act")
+    one = Folding({"hidden": LayerFolding(2, 5)})
+    assert build(ends, one).output == "packed"
+    with pytest.raises(BuildError, match="output: bipolar scores are packed"):
+        build(ends, replace(one, output="int32"))
+
+
 @given(st.integers(1, 400))
 def test_lanes_of_a_beat(lanes: int) -> None:
     found = lanes_of(lanes)
@@ -192,16 +237,20 @@ def test_metadata_name_the_input() -> None:
     design = build(picture((9, 7, 3)), folded(3))
     made = metadata(design, sources(design))
     assert (made.input, made.bytes_in, made.words_in) == ("bytes", 189, 24)
+    assert (made.output, made.words_out) == ("int32", 3)
     assert [made.input_words(images) for images in (0, 1, 2, 7, 8)] == [0, 24, 48, 166, 189]
     assert Metadata.from_json(json.loads(json.dumps(made.as_json()))) == made
     values = made.as_json()
-    for name, wrong in (("input", "raw"), ("input", None), ("bytes_in", -1), ("bytes_in", "8")):
+    for name, wrong in (
+        *(("input", "raw"), ("input", None), ("bytes_in", -1), ("bytes_in", "8")),
+        *(("output", "int8"), ("output", 1)),
+    ):
         with pytest.raises(DriverError, match="driver metadata: "):
             Metadata.from_json({**values, name: wrong})
     with pytest.raises(DriverError, match="driver metadata: bytes_in"):
         Metadata.from_json({**values, "input": "packed"})
-    # A folder of before: neither key.
-    del values["input"], values["bytes_in"]
+    # A folder of before: none of these keys.
+    del values["input"], values["bytes_in"], values["output"]
     old = Metadata.from_json(values)
     assert (old.input, old.image_bytes, old.input_words(3)) == ("packed", 192, 72)
 
@@ -217,6 +266,11 @@ SYSTEMS: dict[str, tuple[Program, Folding]] = {
     "map": (picture((9, 7, 3)), folded(3)),
     "map-one": (picture((5, 5, 1), "any"), folded(1)),
     "smallest": (picture((3, 3, 1)), folded(2)),
+    "scores": (vector((5, 5, 1)), folded(5, output="packed")),
+    "rows": (  # padding rows, and more scores than a word has
+        vector((2, 5, 1)),
+        Folding({"hidden": LayerFolding(2, 5), "out": LayerFolding(4, 4, rows=12)}, output="int32"),
+    ),
     "integers": (
         Program(
             IntegerInput((5, 3, 3), INT(3)),
@@ -227,7 +281,7 @@ SYSTEMS: dict[str, tuple[Program, Folding]] = {
             ),
             "hidden",
         ),
-        Folding({"hidden": LayerFolding(2, 3)}, input="bytes"),
+        Folding({"hidden": LayerFolding(2, 3)}, input="bytes", output="int32"),
     ),
 }
 
@@ -496,24 +550,25 @@ def test_pieces_on_the_board(
 
 def _of_before(folder: Path, program: Program, folding: Folding) -> None:
     """Write the folder as the version before the choice of the input did."""
-    export.write(build(program, replace(folding, input="packed")), board("pynq-z2"), folder)
+    export.write(
+        build(program, replace(folding, input="packed", output="packed")), board("pynq-z2"), folder
+    )
     (folder / "bnn.bit").write_bytes(b"")
     for name in ("folding.json", "driver.json"):
         values = json.loads((folder / name).read_text())
-        values.pop("input")
-        values.pop("bytes_in", None)
+        for key in ("input", "output", "bytes_in"):
+            values.pop(key, None)
         (folder / name).write_text(json.dumps(values))
     rtl = folder / "rtl"
     (rtl / "bnn_unpack.sv").unlink()
-    (rtl / "bnn_reader.sv").write_text(
-        (Path(__file__).parent / "fixtures/bnn_reader.sv").read_text()
-    )
+    for name in EARLIER:
+        (rtl / name).write_text((EARLIER_TEXTS / name).read_text())
     _identify(folder, program, folding)
 
 
 def _identify(folder: Path, program: Program, folding: Folding) -> None:
     """Give the folder the number that its own sources make."""
-    design = build(program, replace(folding, input="packed"))
+    design = build(program, replace(folding, input="packed", output="packed"))
     files = sources(design).files
     order = [name for name in files if name != "bnn_top.sv" and (folder / "rtl" / name).is_file()]
     writes = sources(design).parameter_writes
@@ -530,7 +585,7 @@ def test_a_design_of_before_goes_on_with_host_packing(tmp_path: Path, loadable: 
     program, folding = vector((4, 6, 1)), folded(12, loadable=loadable)
     _of_before(tmp_path, program, folding)
     host, known = match(program, tmp_path, read_metadata(tmp_path))
-    assert known.input == host.design.input == "packed"
+    assert known.input == host.design.input == known.output == host.design.output == "packed"
     inputs = pictures(program, 3)
     assert host.pack(inputs).dtype == np.uint64
     # Another model, a block of other text, or a number that the sources do not make: refused.
@@ -556,9 +611,9 @@ def test_a_design_of_before_goes_on_with_host_packing(tmp_path: Path, loadable: 
 
 
 def test_the_earlier_texts_are_those_of_the_fixtures() -> None:
-    """The fixture is ``git show 6364907:src/bnn/hw/rtl/bnn_reader.sv``."""
-    text = (Path(__file__).parent / "fixtures/bnn_reader.sv").read_bytes()
-    assert hashlib.sha256(text).hexdigest() in earlier.EARLIER["bnn_reader.sv"]
+    """The fixtures are what ``git show 6364907:src/bnn/hw/rtl/NAME`` prints."""
+    for name, known in EARLIER.items():
+        assert hashlib.sha256((EARLIER_TEXTS / name).read_bytes()).hexdigest() in known
 
 
 # ---- for users -------------------------------------------------------------------------------

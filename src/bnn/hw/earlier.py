@@ -22,6 +22,10 @@ from bnn.system.files import read_file
 #: Earlier texts, by their SHA-256, that do what the file of today does if a design that does not
 #: know the file's newer parameters uses it.
 EARLIER: Mapping[str, frozenset[str]] = {
+    # Without SIGNED: zeros go above a word.
+    "bnn_resize.sv": frozenset(
+        {"fd6f80df5462a284b2ccf30ada3cda29ec2165a2e8e7121151ac6a688f3d2010"}
+    ),
     # Without REST: images begin with a word.
     "bnn_reader.sv": frozenset(
         {"a49c79d5ceddd8de926b118dad46756926492a5aae0c688118b69e6dbc745091"}

@@ -31,6 +31,8 @@ STYLES = ("auto", "block", "distributed")
 PROBES = ("none", "ends", "all")
 #: How images are stored in memory (:mod:`bnn.hw.memory_layout`): as the input needs, bytes, packed.
 INPUTS = ("auto", "bytes", "packed")
+#: How results are stored in memory (:mod:`bnn.hw.memory_layout`).
+OUTPUTS = ("auto", "int32", "packed")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Folding:
             of :data:`PROBES`. Probes need cells, but change neither scores nor cycles.
         input: how images are stored in memory, one of :data:`INPUTS`. ``auto``: bytes for pictures,
             packed by the host for other inputs and for pictures of fewer than 8 bytes.
+        output: how results are stored, one of :data:`OUTPUTS`. ``auto``: int32 if images are
+            pictures and the design is not slower with it, else packed.
     """
 
     layers: Mapping[str, LayerFolding]
@@ -73,6 +77,7 @@ class Folding:
     fifos: Mapping[str, int] = field(default_factory=dict)
     probes: str = "none"
     input: str = "auto"
+    output: str = "auto"
 
     def of(self, name: str) -> LayerFolding:
         """Return the folding of the dot ``name``."""
@@ -194,6 +199,7 @@ def read(path: Path, program: Program) -> Folding:
         raise BuildError(f"{path}: key 'loadable' must be true or false")
     probes = check_probes(given.pop("probes", "none"), f"{path}: key 'probes'")
     stored = check_input(given.pop("input", "auto"), f"{path}: key 'input'")
+    results = check_output(given.pop("output", "auto"), f"{path}: key 'output'")
     layers: dict[str, LayerFolding] = {}
     foreign = []
     for key, values in given.items():
@@ -209,7 +215,7 @@ def read(path: Path, program: Program) -> Folding:
     missing = [name for name in names if name not in layers]
     if missing:
         raise BuildError(f"{path}: no key for layer {missing[0]!r}")
-    return Folding(layers, loadable, fifos, probes, stored)
+    return Folding(layers, loadable, fifos, probes, stored, results)
 
 
 def check_probes(given: Any, what: str) -> str:
@@ -223,6 +229,13 @@ def check_input(given: Any, what: str) -> str:
     """Return ``given`` if it is one of :data:`INPUTS`, else raise a BuildError about ``what``."""
     if given not in INPUTS:
         raise BuildError(f"{what} must be one of {', '.join(INPUTS)}, not {given!r:.40}")
+    return str(given)
+
+
+def check_output(given: Any, what: str) -> str:
+    """Return ``given`` if it is one of :data:`OUTPUTS`, else raise a BuildError about ``what``."""
+    if given not in OUTPUTS:
+        raise BuildError(f"{what} must be one of {', '.join(OUTPUTS)}, not {given!r:.40}")
     return str(given)
 
 
@@ -292,7 +305,12 @@ def as_json(folding: Folding) -> dict[str, Any]:
         for name, f in folding.layers.items()
     }
     fifos = {"fifos": dict(folding.fifos)} if folding.fifos else {}
-    choices = {"loadable": folding.loadable, "probes": folding.probes, "input": folding.input}
+    choices = {
+        "loadable": folding.loadable,
+        "probes": folding.probes,
+        "input": folding.input,
+        "output": folding.output,
+    }
     return {**choices, **fifos, **layers}
 
 
@@ -306,7 +324,7 @@ def restricted(whole: Folding, program: Program) -> Folding:
     layers = {dot.name: whole.of(dot.name) for dot in dots(program)}
     # Only the first part has the input of the whole.
     stored = whole.input if isinstance(program.input, PictureInput) else "auto"
-    return replace(whole, layers=layers, fifos={}, input=stored)
+    return replace(whole, layers=layers, fifos={}, input=stored, output="auto")
 
 
 def bundled() -> dict[str, Path]:

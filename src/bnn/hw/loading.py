@@ -32,6 +32,7 @@ class Metadata:
             there are no probes.
         input: how images are stored (:mod:`bnn.hw.memory_layout`): ``bytes`` or ``packed``.
         bytes_in: bytes from one image to the next; 0: those of ``words_in`` words.
+        output: how results are stored: ``int32`` or ``packed``.
     """
 
     design_id: int
@@ -41,6 +42,7 @@ class Metadata:
     probes: tuple[str, ...] = ()
     input: str = "packed"
     bytes_in: int = 0
+    output: str = "packed"
 
     @property
     def image_bytes(self) -> int:
@@ -63,7 +65,8 @@ class Metadata:
                 values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
             ]
             probes = tuple(values["probes"])
-            # Folders of before this choice have neither key: their images are packed.
+            # Folders of before these choices have no such keys: all is packed.
+            results = values.get("output", "packed")
             stored, numbers = values.get("input", "packed"), [*numbers, values.get("bytes_in", 0)]
         except KeyError as reason:
             raise DriverError(f"driver metadata: {reason} is missing") from reason
@@ -80,13 +83,15 @@ class Metadata:
             raise DriverError("driver metadata: probes must be a list of names")
         if stored not in ("bytes", "packed"):
             raise DriverError(f"driver metadata: input must be bytes or packed, not {stored!r:.40}")
+        if results not in ("int32", "packed"):
+            raise DriverError(f"driver metadata: output must be int32 or packed: {results!r:.40}")
         design, words_in, words_out, writes, bytes_in = numbers
         if bytes_in > 0 if stored == "packed" else -(-bytes_in // 8) != words_in:
             raise DriverError(
                 f"driver metadata: bytes_in {bytes_in} does not fit input {stored} and words_in "
                 f"{words_in}"
             )
-        return cls(design, words_in, words_out, writes, probes, stored, bytes_in)
+        return cls(design, words_in, words_out, writes, probes, stored, bytes_in, results)
 
 
 def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
@@ -120,6 +125,7 @@ def metadata(design: Design, sources: Sources) -> Metadata:
         design.probes,
         design.input,
         design.source.image_bytes if design.input == "bytes" else 0,
+        design.output,
     )
 
 

@@ -11,8 +11,9 @@ Images are stored in one of two ways:
   stream word gets a *slot* in memory with unused bits at its end. The bits of a slot are a power
   of two, or a multiple of 64.
 
-Every result begins at a new 64-bit word. A value of a result takes 1, 2, 4, 8, 16 or 32 bits in
-memory, so no value is in two memory words.
+Every result begins at a new 64-bit word. If results are *int32*, a score takes 32 bits, as NumPy
+has it. If they are *packed*, a value takes 1, 2, 4, 8, 16 or 32 bits, values of padding rows
+included; so no value is in two memory words.
 """
 
 from __future__ import annotations
@@ -163,18 +164,20 @@ class OutputLayout:
         values: number of values per image.
         rows: number of values per image, values of padding rows included.
         bits: bits of a value in the circuit.
-        precision: precision of a value.
+        precision: precision of a value; not bipolar if results are int32.
+        is_int32: whether results are int32, not packed.
     """
 
     values: int
     rows: int
     bits: int
     precision: Precision
+    is_int32: bool = False
 
     @property
     def element_bits(self) -> int:
-        """Bits of one value in memory: the smallest power of two of at least :attr:`bits`."""
-        return 1 << (self.bits - 1).bit_length()
+        """Bits of one value in memory: a power of two of at least :attr:`bits`."""
+        return 32 if self.is_int32 else 1 << (self.bits - 1).bit_length()
 
     @property
     def elements(self) -> int:
@@ -184,13 +187,15 @@ class OutputLayout:
     @property
     def memory_words(self) -> int:
         """Number of 64-bit words per image."""
-        return -(-self.rows // self.elements)
+        return -(-(self.values if self.is_int32 else self.rows) // self.elements)
 
     def unpack(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Return the integers int32 (N, values) in ``words`` (N, memory_words), without padding."""
         if not len(words):
             return np.zeros((0, self.values), np.int32)
         raw = np.ascontiguousarray(words).astype("<u8", copy=False)
+        if self.is_int32:
+            return raw.view("<i4").reshape(len(words), -1)[:, : self.values]
         if self.element_bits >= 8:
             kind = np.dtype(f"<u{self.element_bits // 8}")
             codes = raw.view(kind).reshape(len(words), -1)[:, : self.values].astype(np.int64)

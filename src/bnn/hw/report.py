@@ -47,6 +47,7 @@ def as_json(
         "loadable": design.folding.loadable,
         "probes": design.folding.probes,
         "input": design.input,
+        "output": design.output,
         "bytes_in": design.source.image_bytes,
         "words_in": design.source.memory_words,
         "words_out": design.target.memory_words,
@@ -127,7 +128,9 @@ def as_text(report: dict[str, Any]) -> str:
     speed = f"{report['cycles']} cycles per image, {report['fps']:.0f} images/s"
     where = "written at run time" if report["loadable"] else "constants"
     sizes = f"an image is {report['bytes_in']} bytes, a result {8 * report['words_out']}"
-    stored = _INPUTS[report["input"]]
+    stored = _INPUTS[report["input"]] + (
+        ", scores are int32" if report["output"] == "int32" else ""
+    )
     lines = [
         f"{report['board']} ({report['part']}) at {report['clock_mhz']:g} MHz",
         f"clock: {_CLOCKS[report['clock_is']]}",

@@ -119,8 +119,9 @@ def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accel
         raise DriverError(f"{path}: no such file: {_COPY}")
     known = Metadata.from_json(values)
     try:
-        # Foldings of before have no choice of the input; driver.json says what was built.
-        design = build(program, replace(folds.read(path, program), input=known.input))
+        # Foldings of before have no choice of input and output; driver.json says what was built.
+        folding = replace(folds.read(path, program), input=known.input, output=known.output)
+        design = build(program, folding)
     except BuildError as reason:
         raise DriverError(
             f"{folder}: built for another model ({reason}); build this model with bnn build"

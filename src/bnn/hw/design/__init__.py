@@ -79,7 +79,7 @@ def build(program: Program, folding: Folding) -> Design:
             )
     return Design(
         program,
-        folding,
+        replace(folding, output="int32" if target.is_int32 else "packed"),
         tuple(wiring.instances),
         wiring.streams,
         LazyContents(wiring.contents),

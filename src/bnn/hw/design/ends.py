@@ -35,6 +35,7 @@ from bnn.program.operations import (
     Threshold,
     Window,
 )
+from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 
 
@@ -163,20 +164,43 @@ def output_end(wiring: Wiring) -> OutputLayout:
     target = wiring.needs.target
     port = wiring.take(target)
     edge = wiring.program.edges[target]
-    layout = OutputLayout(edge.shape[2], port.channels, port.precision.bits, port.precision)
+    is_int32 = _is_int32(wiring, port)
+    bits = port.precision.bits
+    layout = OutputLayout(edge.shape[2], port.channels, bits, port.precision, is_int32)
     whole = layout.element_bits
-    if port.precision.bits != whole or MEMORY_BITS % (port.lanes * whole):
+    if is_int32 or bits != whole or MEMORY_BITS % (port.lanes * whole):
         port = wiring.lanes(port, 1, target)
     word = port.lanes * whole
     total = layout.memory_words * MEMORY_BITS // word
     stream = port.stream
-    if port.precision.bits != whole:
-        resize = Resize(port.precision.bits, whole, port.words)
+    if bits != whole:
+        signed = is_int32 and port.precision.kind != "unsigned"
+        resize = Resize(bits, whole, port.words, signed)
         stream = wiring.place("output_element", target, resize, stream)
-    if total != port.words:
-        stream = wiring.place("output_pad", target, Pad(word, port.words, total), stream)
+    words = port.words
+    if is_int32 and words * port.lanes > layout.values:  # rows of padding
+        stream = wiring.place("output_trim", target, Trim(word, layout.values, words), stream)
+        words = layout.values
+    if total != words:
+        stream = wiring.place("output_pad", target, Pad(word, words, total), stream)
     if word != MEMORY_BITS:
         widen = Widen(word, MEMORY_BITS // word, total)
         stream = wiring.place("output_word", target, widen, stream)
     wiring.place(MEMORY_OUT, target, Fifo(MEMORY_BITS, 2, layout.memory_words), stream)
     return layout
+
+
+def _is_int32(wiring: Wiring, port: Port) -> bool:
+    """Return whether results are int32, not packed.
+
+    Raises:
+        BuildError: the folding asks for int32, but the scores are bipolar.
+    """
+    choice, given = wiring.folding.output, wiring.program.input
+    possible = port.precision != BIPOLAR
+    if choice == "int32" and not possible:
+        raise BuildError("output: bipolar scores are packed; give the folding 'output': 'packed'")
+    if choice != "auto":
+        return choice == "int32"
+    # One score passes per cycle, rows of padding included.
+    return possible and isinstance(given, PictureInput) and port.channels <= port.pace

@@ -139,6 +139,11 @@ class Design:
         return "bytes" if isinstance(self.source, ByteLayout) else "packed"
 
     @property
+    def output(self) -> str:
+        """How results are stored in memory: ``int32`` or ``packed``."""
+        return "int32" if self.target.is_int32 else "packed"
+
+    @property
     def fills(self) -> dict[str, int]:
         """Name of each stream that comes from a FIFO -> width in bits of the FIFO's fill."""
         return {
