@@ -550,9 +550,8 @@ def test_pieces_on_the_board(
 
 def _of_before(folder: Path, program: Program, folding: Folding) -> None:
     """Write the folder as the version before the choice of the input did."""
-    export.write(
-        build(program, replace(folding, input="packed", output="packed")), board("pynq-z2"), folder
-    )
+    packed = replace(folding, input="packed", output="packed")
+    export.write(build(program, packed), board("pynq-z2"), folder)
     (folder / "bnn.bit").write_bytes(b"")
     for name in ("folding.json", "driver.json"):
         values = json.loads((folder / name).read_text())

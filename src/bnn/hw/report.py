@@ -128,9 +128,9 @@ def as_text(report: dict[str, Any]) -> str:
     speed = f"{report['cycles']} cycles per image, {report['fps']:.0f} images/s"
     where = "written at run time" if report["loadable"] else "constants"
     sizes = f"an image is {report['bytes_in']} bytes, a result {8 * report['words_out']}"
-    stored = _INPUTS[report["input"]] + (
-        ", scores are int32" if report["output"] == "int32" else ""
-    )
+    stored = _INPUTS[report["input"]]
+    if report["output"] == "int32":
+        stored += ", scores are int32"
     lines = [
         f"{report['board']} ({report['part']}) at {report['clock_mhz']:g} MHz",
         f"clock: {_CLOCKS[report['clock_is']]}",
