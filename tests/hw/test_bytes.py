@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import bnn
 from bnn.driver import chip as chips
 from bnn.driver.driver import Driver
-from bnn.errors import BuildError, DriverError, InputError
+from bnn.errors import BuildError, DriverError, InputError, PlanError
 from bnn.hw import export
 from bnn.hw import folding as folds
 from bnn.hw.blocks.unpack import Unpack, lanes_of
@@ -31,6 +31,7 @@ from bnn.hw.folding import Folding, LayerFolding
 from bnn.hw.loading import Metadata, metadata
 from bnn.hw.memory_layout import ByteLayout
 from bnn.hw.render import digest, sources, top
+from bnn.plan import plan
 from bnn.program.inputs import (
     IntegerInput,
     PictureInput,
@@ -627,6 +628,14 @@ def test_classifiers_allocate() -> None:
         for wrong in (-1, 1.5, True, "3"):
             with pytest.raises(InputError, match="images is a whole number of at least 0"):
                 clf.allocate(wrong)  # type: ignore[arg-type]
+
+
+def test_a_plan_faster_than_its_bytes_is_refused() -> None:
+    program = vector((28, 28, 1))
+    assert plan(program, fps=1e8 / 98, clock_mhz=100).cycles == 98
+    reason = r"no design that reads images as bytes is that fast; .* \(98 cycles per image"
+    with pytest.raises(PlanError, match=reason):
+        plan(program, fps=1e8 / 97, clock_mhz=100)
 
 
 def test_unpack_golden_by_hand() -> None:

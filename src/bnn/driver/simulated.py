@@ -7,6 +7,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,11 @@ class SimulatedTransport:
         self._live.append(taken)
         self._used = first + size
         part = self._memory[first // 8 : first // 8 + words]
-        return SimulatedBuffer(BASE + first, part, lambda: self._live.remove(taken))
+        return SimulatedBuffer(BASE + first, part, partial(self._give, taken))
+
+    def _give(self, taken: tuple[int, int]) -> None:
+        if taken in self._live:  # not if a forked process has opened a simulation of its own
+            self._live.remove(taken)
 
     def lend(self, words: int) -> SimulatedBuffer:
         """Return a buffer, as :meth:`allocate` does."""

@@ -85,7 +85,7 @@ module bnn_unpack #(
         assign o_data = codes;
     end
 
-    // What moves out was lowest, a word comes after what stays; what is above `fill` has no meaning.
+    // What moves out was lowest, a word comes after what stays; above `fill` nothing has a meaning.
     // If images begin with words, nothing stays after a last beat.
     for (genvar n = 0; n < HOLD; n++) begin : gen_hold
         wire [UB-1:0] stays, moved;
