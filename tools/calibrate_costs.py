@@ -34,9 +34,11 @@ from bnn.hw.blocks.rescales import RescaleUnit, scaling
 from bnn.hw.blocks.states import Deal, StateUnit
 from bnn.hw.blocks.tables import TableUnit
 from bnn.hw.blocks.thresholds import Thresholds, ThresholdUnit, threshold_bounds
+from bnn.hw.blocks.unpack import Unpack
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.render import Sources, image, library, value
 from bnn.hw.toolchain import synth
+from bnn.program.inputs import fixed_point_table, sign_table
 from bnn.program.operations import Rescale, Rounding
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 
@@ -189,6 +191,21 @@ def plumbing() -> Iterator[Block]:
     yield Trim(64, 13, 16)
     yield Pad(8, 10, 16)
     yield Pad(16, 5, 8)
+    cnv, lfc = [INT(8).encode(fixed_point_table()), BIPOLAR.encode(sign_table())]
+    levels = UINT(2).encode(np.arange(256) // 64)
+    for values, lanes, bits, codes in (
+        (3072, 3, 8, cnv),
+        (3072, 1, 8, cnv),
+        (3 * 27 * 27, 3, 8, cnv),
+        (784, 8, 8, np.arange(256)),
+        (784, 7, 8, np.arange(256)),
+        (784, 4, 8, np.arange(256)),
+        (784, 8, 1, lfc),
+        (784, 7, 1, lfc),
+        (783, 8, 1, lfc),
+        (784, 5, 2, levels),
+    ):
+        yield Unpack(values, lanes, bits, tuple(int(code) for code in codes))
 
 
 def rescale(
@@ -267,6 +284,7 @@ def arithmetic() -> Iterator[Block]:
 AROUND: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bnn_control", {"PARAMETERS": 0}),
     ("bnn_reader", {"WORDS": 384}),
+    ("bnn_reader", {"WORDS": 273, "REST": 3}),
     ("bnn_writer", {"WORDS": 16}),
     *(("bnn_probe", {"FILL": bits}) for bits in (1, 4, 12)),
     *(("bnn_probe_select", {"COUNT": count}) for count in (2, 9, 39)),

@@ -23,6 +23,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,24 @@ DESIGNS = (
 
 
 def design_of(name: str, known: dict[str, Any]) -> Design:
-    """Return the design; a planned one keeps the folding that was synthesized."""
+    """Return the design; a planned one keeps the folding that was synthesized.
+
+    One that was synthesized before foldings had the choice ``input`` has packed images.
+    """
     model, wish = name.split()
     program = bnn.load(model).program
     if not wish.isdigit():
-        return build(program, folds.choose(program, wish))
+        folding = folds.choose(program, wish)
+        if name in known:
+            stored = known[name]["folding"].get("input", "packed")
+            fifos = known[name]["folding"].get("fifos", {})
+            results = known[name]["folding"].get("output", "packed")
+            folding = replace(folding, input=stored, output=results, fifos=fifos)
+        return build(program, folding)
     if name in known:
         path = DATA.with_suffix(".tmp")
-        path.write_text(json.dumps(known[name]["folding"]), encoding="utf-8")
+        saved = {"input": "packed", "output": "packed", **known[name]["folding"]}
+        path.write_text(json.dumps(saved), encoding="utf-8")
         folding = folds.read(path, program)
         path.unlink()
         return build(program, folding)

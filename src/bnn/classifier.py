@@ -18,9 +18,10 @@ from bnn.library import load
 from bnn.model.batch import as_batch
 from bnn.model.calibration import NO_CALIBRATION, Calibration
 from bnn.model.model import Model
+from bnn.program.inputs import IntegerInput, PictureInput, RealInput
 from bnn.program.program import Program
 from bnn.program.semantics import arg_max
-from bnn.run import Outputs, Runtime, prepare
+from bnn.run import Allocating, Outputs, Runtime, prepare
 from bnn.run.stages import HostLayers, as_host_layers
 
 #: Tiles of a frame that are prepared and run at a time.
@@ -314,6 +315,34 @@ class Classifier:
             return classes
         sure = chosen(self.model, outputs)
         return np.where(sure < self.reject, len(self.model.classes), classes)
+
+    def allocate(self, images: int) -> NDArray[Any]:
+        """Return an array of zeros for ``images`` images, to be filled in place.
+
+        If the runtime is ``board`` or ``sim`` and the model takes pictures, the array is in memory
+        that the accelerator reads: give it, or a part of it along its first axis, to a method of
+        this classifier, and no image is copied. (A part of images of an odd size may begin within
+        a 64-bit word; it is copied. With the preparation ``digit``, pictures that are dark on light
+        are copied, because they are changed.) With other runtimes and inputs it is an ordinary
+        array. The memory is given back when the array and its views are deleted.
+
+        Returns:
+            uint8 (images, height, width, channels) for pictures; else int16, or float32 if the
+            model takes real numbers, (images, *input shape).
+
+        Raises:
+            InputError: ``images`` is not a whole number of at least 0.
+            DriverError: the board has no memory for so many images.
+        """
+        if isinstance(images, bool) or not isinstance(images, int) or images < 0:
+            raise InputError(f"images is a whole number of at least 0, not {images!r:.40}")
+        if isinstance(self._runtime, Allocating):
+            found = self._runtime.allocate(images)
+            if found is not None:
+                return found
+        given = self.model.program.input
+        kinds = {PictureInput: np.uint8, IntegerInput: np.int16, RealInput: np.float32}
+        return np.zeros((images, *given.shape), kinds[type(given)])
 
     def activations(self, images: Any, *, bgr: bool | None = None) -> dict[str, NDArray[np.int32]]:
         """Return every edge of the program by name: int32 (N, height, width, channels) each.

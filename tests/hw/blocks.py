@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from bnn.hw.blocks.thresholds import (
     of_threshold,
     threshold_bounds,
 )
+from bnn.hw.blocks.unpack import Unpack
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.hw.loading import chunked
 from bnn.hw.render import image
@@ -264,6 +266,16 @@ def _concat(first: Precision, second: Precision, made: Precision, parts: tuple[i
     return replace(bench, counts=(4 * parts[0], 4 * parts[1]))
 
 
+def _unpack(values: int, lanes: int, bits: int) -> Bench:
+    """As many images as fill whole words, each byte with a random code."""
+    draw = np.random.default_rng(values)
+    block = Unpack(values, lanes, bits, tuple(draw.integers(0, 1 << bits, 256).tolist()))
+    images = 8 // math.gcd(8, values)
+    full = (1 << block.output_bits) - 1
+    mask = [full] * (images * block.output_words)
+    return Bench(block, (64,), images * values // 8, block.golden, {}, mask)
+
+
 #: Small blocks, which Icarus simulates too.
 SMALL: dict[str, Callable[[], Bench]] = {
     "fifo": lambda: _plain(Fifo(9, 5, 10), 9, 10),
@@ -274,6 +286,7 @@ SMALL: dict[str, Callable[[], Bench]] = {
     "pad": lambda: _plain(Pad(5, 3, 7), 5, 3),
     "resize-cut": lambda: _plain(Resize(8, 5, 10), 8, 10),
     "resize-extend": lambda: _plain(Resize(5, 8, 10), 5, 10),
+    "resize-signed": lambda: _plain(Resize(5, 8, 10, signed=True), 5, 10),
     "serialize": lambda: _plain(Serialize(3, 4, 2, 10), 12, 6),
     "max": lambda: _plain(Maximum(3, 4, True, 2, 6, 36), 12, 36),
     "fork": lambda: _plain(Fork(7, 3, 10), 7, 10),
@@ -286,6 +299,16 @@ SMALL: dict[str, Callable[[], Bench]] = {
     "serialize-one": lambda: _plain(Serialize(3, 3, 1, 7), 9, 3),
     "max-unsigned": lambda: _plain(Maximum(2, 3, False, 1, 2, 14), 6, 14),
     "max-one": lambda: _plain(Maximum(2, 3, True, 3, 1, 12), 6, 12),
+    "unpack": lambda: _unpack(24, 3, 8),
+    "unpack-narrow": lambda: _unpack(24, 4, 8),
+    "unpack-bits": lambda: _unpack(24, 8, 1),
+    "unpack-tail": lambda: _unpack(16, 3, 2),
+    "unpack-split": lambda: _unpack(27, 3, 8),
+    "unpack-split-tail": lambda: _unpack(13, 5, 1),
+    "unpack-split-one": lambda: _unpack(9, 1, 8),
+    "unpack-split-units": lambda: _unpack(12, 4, 5),
+    "unpack-split-eight": lambda: _unpack(11, 8, 6),
+    "unpack-split-halves": lambda: _unpack(18, 6, 7),
     "add": lambda: _plain(Adder(INT(4), UINT(3), 3, 6, 10), (12, 9), 10),
     "add-bipolar": lambda: _plain(Adder(BIPOLAR, INT(5), 2, 7, 10), (2, 10), 10),
     "multiply": lambda: _multiply(INT(5), UINT(4), 9),

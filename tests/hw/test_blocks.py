@@ -12,11 +12,13 @@ import random
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bnn.hw.blocks.unpack import Unpack
 from bnn.hw.render import library
 from bnn.hw.toolchain import verilator
 from hw.blocks import LARGE, SMALL, Bench
@@ -30,7 +32,8 @@ HERE = Path(__file__).parent
 
 #: Benches that share a simulator. What is built is kept, so a change builds its own group only.
 GROUPS = {
-    "plumbing": [*SMALL],
+    "plumbing": [name for name in SMALL if not name.startswith("unpack")],
+    "unpack": [name for name in SMALL if name.startswith("unpack")],
     "rescales": [name for name in LARGE if name.startswith("rescale")],
     "windows": [name for name in LARGE if name.startswith(("window", "patches"))],
     "agree": [name for name in LARGE if name.startswith(("matrix-agree", "matrix-b"))],
@@ -92,6 +95,21 @@ def test_blocks(group: str, tmp_path: Path) -> None:
     benches = {name: {**SMALL, **LARGE}[name]() for name in GROUPS[group]}
     parts = [_stream(name, bench, tmp_path) for name, bench in benches.items()]
     _run([bench.block.module for bench in benches.values()], parts, tmp_path)
+
+
+def test_bytes_after_a_batch_are_no_image(tmp_path: Path) -> None:
+    """A batch that ends within a word: what follows there never comes out."""
+    parts, luck = [], random.Random(7)
+    for values, lanes in [(9, 1), (27, 3), (13, 5), (11, 8), (12, 4), (15, 2)]:
+        block = Unpack(values, lanes, 8, tuple(range(256)))
+        images = BEATS // block.output_words + 1
+        images += (images * values) % 8 == 0
+        words = -(-images * values // 8)
+        bench = Bench(block, (64,), words, block.golden, {})
+        bench = replace(bench, mask=[(1 << 8 * lanes) - 1] * (images * block.output_words))
+        assert len(block.golden([luck.getrandbits(64)] * words)) == images * block.output_words
+        parts.append(_stream(f"unpack-{values}-{lanes}", bench, tmp_path, batches=1))
+    _run(["bnn_unpack"], parts, tmp_path)
 
 
 def test_blocks_of_a_synthesisers_primitives(tmp_path: Path) -> None:
@@ -174,12 +192,16 @@ def test_a_deeper_count(tmp_path: Path) -> None:
     _run(["bnn_popcount"], [part], tmp_path)
 
 
-def _stream(name: str, bench: Bench, folder: Path) -> str:
-    """The bench's part of the simulator; its words go to files."""
+def _stream(name: str, bench: Bench, folder: Path, batches: int = 0) -> str:
+    """The bench's part of the simulator; its words go to files.
+
+    Args:
+        batches: how often the words of an image come; 0: as often as there are beats enough.
+    """
     place = folder / name
     place.mkdir()
     luck = random.Random(name)
-    images = -(-BEATS // bench.beats)
+    images = batches or -(-BEATS // bench.beats)
     drawn = bench.drawn(luck, images)
     ports = ("i",) if len(bench.bits) == 1 else ("a", "b")
     for at, port in enumerate(ports):
@@ -240,7 +262,7 @@ def _text(name: str, bench: Bench, ports: tuple[str, ...], counts: list[int], wa
         .ready(@or[{copy}]), .data(@od[{copy * bits}+:{bits}]), .done(done[#]));"""
         for copy in range(copies)
     ]
-    return "".join(parts).replace("@", f"n{[*SMALL, *LARGE].index(name)}_")
+    return "".join(parts).replace("@", name.replace("-", "_") + "_")
 
 
 _LOAD = """

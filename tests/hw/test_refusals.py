@@ -100,7 +100,11 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
     "bnn_popcount": {"bits": ("BITS=0",), "stages": ("STAGES=2", "STAGES=0", "STAGES=5")},
     "bnn_probe": {"fill": ("FILL=0", "FILL=33")},
     "bnn_probe_select": {"count": ("COUNT=0", "COUNT=16385")},
-    "bnn_reader": {"words": ("WORDS=0",), "depth": ("DEPTH=15",)},
+    "bnn_reader": {
+        "words": ("WORDS=0",),
+        "rest": ("REST=-1", "REST=8"),
+        "depth": ("DEPTH=15",),
+    },
     "bnn_resize": {"sizes": ("FROM=0", "TO=0")},
     "bnn_dot_array": {
         "sizes": ("PE=0", "SIMD=0", "WBITS=0", "ABITS=0", "ACC=0"),
@@ -128,6 +132,10 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "bnn_triples": {"bits": ("BITS=0",)},
     "bnn_trim": {"bits": ("BITS=0",), "keep": ("KEEP=0", "KEEP=2", "KEEP=8 TOTAL=7")},
+    "bnn_unpack": {
+        "sizes": ("OBITS=9", "LANES=0", "LANES=9"),
+        "values": ("VALUES=7",),
+    },
     "bnn_widen": {"sizes": ("BITS=0", "GROUPS=0"), "ratio": ("RATIO=1",)},
     "bnn_window": {
         "sizes": ("BITS=0", "FOLDS=0"),

@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bnn.hw.blocks.block import Generic
+from bnn.hw.blocks.unpack import Unpack
 from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.render import sources
 from bnn.hw.toolchain import out_of_context as alone
 from bnn.hw.toolchain.implement import implement
+from bnn.program.inputs import fixed_point_table
+from bnn.program.precision import INT
 from hw.examples import TFC_FOLDING, tfc
 
 pytestmark = [pytest.mark.hw, pytest.mark.usefixtures("nextpnr")]
@@ -73,6 +77,8 @@ PATCHES: dict[str, Generic] = {
     "PIXELS": 2,
     "ROWS": 4,
 }
+#: CNV's input: three channels of bytes, to codes of 8 bits.
+UNPACK = Unpack(3072, 3, 8, tuple(int(code) for code in INT(8).encode(fixed_point_table())))
 BLOCKS: dict[str, tuple[str, dict[str, Generic]]] = {
     "fifo": ("bnn_fifo", {"BITS": 64, "DEPTH": 32}),
     "fifo, block RAM": ("bnn_fifo", {"BITS": 64, "DEPTH": 1024, "STYLE": "block"}),
@@ -92,6 +98,9 @@ BLOCKS: dict[str, tuple[str, dict[str, Generic]]] = {
     "pad": ("bnn_pad", {"BITS": 64, "KEEP": 10, "TOTAL": 12}),
     "trim": ("bnn_trim", {"BITS": 64, "KEEP": 10, "TOTAL": 12}),
     "reader": ("bnn_reader", {"WORDS": 384}),
+    "reader, odd": ("bnn_reader", {"WORDS": 273, "REST": 3}),
+    "unpack": ("bnn_unpack", UNPACK.generics()),
+    "unpack, odd": ("bnn_unpack", replace(UNPACK, values=3 * 27 * 27).generics()),
     "writer": ("bnn_writer", {"WORDS": 3}),
     "control": ("bnn_control", {"DESIGN": "32'h12345678", "PARAMETERS": 50000}),
     "parameters": ("bnn_parameters", {"ITEMS": 16, "BITS": 64, "DEPTH": 512, "LOADABLE": 1}),

@@ -144,6 +144,7 @@ ERRORS = {
     "bnn_table": (0.1, 0.1),
     "bnn_threshold": (3.9, 0.1),
     "bnn_trim": (0.1, 1.3),
+    "bnn_unpack": (10.2, 7.9),
     "bnn_widen": (3.1, 0.1),
     "bnn_window": (1.3, 6.5),
     "bnn_writer": (0.1, 0.1),

@@ -202,10 +202,10 @@ def test_a_part_that_the_hardware_cannot_give_is_refused() -> None:
 def test_figures_of_lfc() -> None:
     program = bnn.load("lfc-w1a1").program
     whole = split.whole(program, original(program))
-    assert (whole.circuit.latency, whole.circuit.interval) == (1860, 512)
+    assert (whole.circuit.latency, whole.circuit.interval) == (1565, 512)
     (cut,) = split.cuts(program, original(program), ["layer5"])
-    assert [(each.latency, each.interval) for each in cut.circuits] == [(455, 416), (964, 512)]
-    assert [(each.bytes_in, each.bytes_out) for each in cut.circuits] == [(104, 128), (128, 128)]
+    assert [(each.latency, each.interval) for each in cut.circuits] == [(548, 500), (964, 512)]
+    assert [(each.bytes_in, each.bytes_out) for each in cut.circuits] == [(784, 128), (128, 128)]
     assert cut.software is not None
     assert cut.software.here_one_us > 0
     assert software_times(whole, Assumed()).batch == whole.software.us(Assumed())

@@ -55,6 +55,22 @@ def build(
             show_default="those of the folding, or none",
         ),
     ] = None,
+    stored: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="Images in memory: bytes as NumPy has them, or packed by the host.",
+            show_default="bytes for pictures, else packed",
+        ),
+    ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option(
+            "--scores",
+            help="Scores in memory: int32 as NumPy has them, or packed.",
+            show_default="int32 for pictures, if that is not slower; else packed",
+        ),
+    ] = None,
     synth: Annotated[
         bool, typer.Option("--synth", help="Count LUTs, FFs, BRAMs and DSPs with Yosys.")
     ] = False,
@@ -92,6 +108,10 @@ def build(
         chosen = dataclasses.replace(chosen, loadable=loadable)
     if probes is not None:
         chosen = dataclasses.replace(chosen, probes=folds.check_probes(probes, "--probes"))
+    if stored is not None:
+        chosen = dataclasses.replace(chosen, input=folds.check_input(stored, "--input"))
+    if results is not None:
+        chosen = dataclasses.replace(chosen, output=folds.check_output(results, "--scores"))
     design = make(program, chosen)
     _check_fits(design, target, model)
     cells = routed = None

@@ -140,6 +140,10 @@ class BoardTransport:
         """Return a buffer of at least ``words`` 64-bit words from the chip's pool."""
         return self._mine().pool.take(words)
 
+    def lend(self, words: int) -> BoardBuffer:
+        """Return a buffer of at least ``words`` 64-bit words that the chip only reads."""
+        return self._mine().pool.lend(words)
+
     def wait(self) -> bool:
         """Poll the interrupt status register; return True when it shows an interrupt.
 

@@ -235,6 +235,7 @@ def translating(what: str, advice: str = "restart the board") -> Iterator[None]:
 
 def _close(pool: Pool) -> None:
     """Free the buffers of a deleted chip, except those that the accelerator may still write to."""
+    pool.is_closed = True
     pool.drop()
     if pool.busy:
         _left.append(pool)

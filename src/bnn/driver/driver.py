@@ -8,13 +8,16 @@ parameters the chip has, and loads its own design and parameters if the chip has
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.driver.arrays import Arrays
 from bnn.driver.ledger import Ledger
 from bnn.driver.transport import Buffer, NoRoomError, Transport
 from bnn.errors import DriverError
@@ -63,13 +66,33 @@ class Parameters:
 
 
 @dataclass(frozen=True, eq=False)
+class Piece:
+    """Images that are in the accelerator's memory already, for a start that comes later.
+
+    Attributes:
+        images: number of images.
+        address: address of the first byte, for the accelerator.
+        buffer: the buffer that they were copied to; None if they are used where they are.
+        array: the array that the caller gave, which must not be deleted before the start ends.
+    """
+
+    images: int
+    address: int
+    buffer: Buffer | None
+    array: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
 class _Start:
     """A start of the accelerator whose results have not been collected yet."""
 
-    images: int
-    source: Buffer
+    piece: Piece
     target: Buffer
     cycles: int | None
+
+    @property
+    def images(self) -> int:
+        return self.piece.images
 
 
 class Driver:
@@ -83,6 +106,8 @@ class Driver:
 
     Attributes:
         last_report: the counters of the last start that ended normally; None before the first one.
+        copy_seconds: the host's seconds for all copies of images and results.
+        in_place: bytes of images that were read from arrays of :meth:`allocate`, without a copy.
 
     Raises:
         DriverError: no accelerator of this package answers, or the accelerator has another design
@@ -103,15 +128,32 @@ class Driver:
         self._running: _Start | None = None
         self._held: list[Buffer] = []
         self._parameters: Parameters | None = None
+        self._arrays = Arrays()
+        self.copy_seconds = 0.0
+        self.in_place = 0
         with self._turn():
             self._ensure_design()
 
     @property
     def largest_batch(self) -> int:
-        """Largest number of images in one start."""
-        return max(
-            1, self.transport.largest // max(self.metadata.words_in, self.metadata.words_out)
-        )
+        """Largest number of images in one start that copies them."""
+        by_input = 8 * self.transport.largest // self.metadata.image_bytes
+        return max(1, min(by_input, self.transport.largest // self.metadata.words_out))
+
+    def allocate(self, images: int) -> NDArray[np.uint8]:
+        """Return bytes for ``images`` images in memory that the accelerator reads, without a copy.
+
+        They stay until the array and all its views are deleted. Their contents are undefined.
+
+        Raises:
+            NoRoomError: memory has no room for so many images.
+        """
+        words = max(1, self.metadata.input_words(images))
+        return self._arrays.of(self.transport.lend(words))[: images * self.metadata.image_bytes]
+
+    def is_in_place(self, images: NDArray[Any]) -> bool:
+        """Return whether a start reads ``images`` where they are, without a copy."""
+        return self._arrays.find(images) is not None
 
     def load(self, loads: Loads) -> None:
         """Copy all parameters to the accelerator; this driver's later starts use them."""
@@ -193,8 +235,8 @@ class Driver:
             )
         self.ledger.add("parameters", size, self.transport.now())
 
-    def run(self, images: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Run packed images (N, words_in) in one or more starts; return results (N, words_out)."""
+    def run(self, images: NDArray[Any]) -> NDArray[np.uint64]:
+        """Run images (N, ...) in one or more starts; return results (N, words_out)."""
         taken = self.start(images)
         results = [self.wait()]
         while taken < len(images):
@@ -202,36 +244,71 @@ class Driver:
             results.append(self.wait())
         return np.concatenate(results)
 
-    def start(self, images: NDArray[np.uint64]) -> int:
-        """Copy packed images (N, words_in) to the accelerator and start it; then call :meth:`wait`.
+    def start(self, images: NDArray[Any], piece: Piece | None = None) -> int:
+        """Copy images (N, ...) to the accelerator and start it; then call :meth:`wait`.
+
+        Images in an array of :meth:`allocate` are used where they are, without a copy.
+
+        Args:
+            images: the images, each with the bytes that the design reads for an image.
+            piece: what :meth:`stage` returned for ``images``; they are not copied again.
 
         Returns:
             Number of images of this start, the first ones of ``images``. It is at most
-            :attr:`largest_batch`, and smaller if memory is short.
+            :attr:`largest_batch` if they are copied, and smaller if memory is short.
 
         Raises:
             DriverError: memory has no room for one image, the accelerator cannot start, or
                 :meth:`wait` was not called after the previous start.
         """
         self.check_idle()
-        most = min(len(images), self.largest_batch)
-        cycles = self._most_cycles(most) if self._most_cycles else None
+        cycles = self._most_cycles(self._most(images)) if self._most_cycles else None
         # An error before the start leaves a state that can be read again. An interrupt can come
         # anywhere, between a buffer and its place in a list too.
         well = True
         try:
             self.transport.begin(cycles)
+            if piece is not None and piece.buffer is not None:
+                self._held.append(piece.buffer)
             self._ensure_design()
             self._ensure_parameters()
-            started = self._with_buffers(len(images), cycles)
-            self._copy_in(images[: started.images], started.source)
+            started = self._prepared(images, piece, cycles)
             well = False
             self._running = started
-            self.start_raw(started.source.address, started.target.address, started.images)
+            self.start_raw(started.piece.address, started.target.address, started.images)
         except BaseException as reason:
             self._give_back(well and isinstance(reason, Exception))
+            if piece is not None:
+                self.drop(piece)
             raise
         return started.images
+
+    def stage(self, images: NDArray[Any]) -> Piece | None:
+        """Copy the images (N, ...) of the next start while the current one runs.
+
+        Returns:
+            The first images of ``images``, for :meth:`start`; for a start that does not come, call
+            :meth:`drop`. None if memory has no room for them now.
+        """
+        count = self._most(images)
+        piece = self._found(images[:count])
+        if piece is not None:
+            return piece
+        try:
+            buffer = self.transport.lend(max(1, self.metadata.input_words(count)))
+        except NoRoomError:
+            return None
+        try:
+            self._copy_in(images[:count], buffer)
+        except BaseException:
+            buffer.release()
+            raise
+        return Piece(count, buffer.address, buffer, images)
+
+    def drop(self, piece: Piece) -> None:
+        """Give up a piece of :meth:`stage` that no start used."""
+        if piece.buffer is not None:
+            piece.buffer.release()
 
     def abandon(self) -> None:
         """Give up the current start, if there is one, without waiting for it.
@@ -244,6 +321,7 @@ class Driver:
         """In a forked process, forget the parent's start: only the parent waits for it."""
         self._running = None
         self._held = []
+        self._arrays = Arrays()
         self.transport.forked()
 
     def _give_back(self, well: bool) -> None:
@@ -251,36 +329,75 @@ class Driver:
         self.transport.end(well, self._held)
         self._held = []
 
-    def _copy_in(self, images: NDArray[np.uint64], source: Buffer) -> None:
-        source.words[: images.size] = images.reshape(-1)
+    def _most(self, images: NDArray[Any]) -> int:
+        """Return the number of images that one start takes of ``images``."""
+        if not self.is_in_place(images):
+            return min(len(images), self.largest_batch)
+        most = min(len(images), max(1, self.transport.largest // self.metadata.words_out))
+        # So that the next start begins with a word too.
+        return most if most == len(images) else max(1, most - most % 8)
+
+    def _found(self, images: NDArray[Any]) -> Piece | None:
+        """Return images in an array of :meth:`allocate` as a piece; None for other images."""
+        place = self._arrays.find(images)
+        if place is None:
+            return None
+        place.buffer.flush()
+        self.in_place += images.nbytes
+        return Piece(len(images), place.address, None, images)
+
+    def _copy_in(self, images: NDArray[Any], source: Buffer) -> None:
+        began = time.perf_counter()
+        room = source.words.view(np.uint8)[: images.nbytes]
+        # One pass over the bytes, also if the images are not one after the other in memory.
+        np.copyto(room.view(images.dtype).reshape(images.shape), images)
         source.flush()
+        self.copy_seconds += time.perf_counter() - began
         if len(images):
             self.ledger.add("images", images.nbytes, self.transport.now())
 
-    def _with_buffers(self, images: int, cycles: int | None) -> _Start:
-        """Return a start with its buffers, for ``images`` images or, if memory is short, fewer."""
-        count = min(images, self.largest_batch)
-        while not self._allocate(count):
-            count = -(-count // 2)
-        source, target = self._held
-        return _Start(count, source, target, cycles)
+    def _prepared(self, images: NDArray[Any], piece: Piece | None, cycles: int | None) -> _Start:
+        """Return a start with its buffers; with fewer images than it could have if memory is short.
 
-    def _allocate(self, images: int) -> bool:
-        """Allocate buffers for ``images`` images; return False if memory has no room for them.
+        ``piece``: see :meth:`start`; its buffer is held already.
+        """
+        if piece is None:
+            piece = self._found(images[: self._most(images)])
+        if piece is not None:
+            try:
+                target = self._allocate(piece.images * self.metadata.words_out)
+                return _Start(piece, target, cycles)
+            except NoRoomError:
+                while self._held:
+                    self._held.pop().release()
+        count = min(len(images), self.largest_batch)
+        while (buffers := self._both(count)) is None:
+            count = -(-count // 2)
+        source, target = buffers
+        self._copy_in(images[:count], source)
+        return _Start(Piece(count, source.address, source, images), target, cycles)
+
+    def _both(self, images: int) -> tuple[Buffer, Buffer] | None:
+        """Return buffers for ``images`` images and their results; None if memory has no room.
 
         Raises:
             NoRoomError: memory has no room for one image.
         """
         try:
-            for words in (self.metadata.words_in, self.metadata.words_out):
-                self._held.append(self.transport.allocate(max(1, images * words)))
+            return (
+                self._allocate(self.metadata.input_words(images)),
+                self._allocate(images * self.metadata.words_out),
+            )
         except NoRoomError:
             while self._held:
                 self._held.pop().release()
             if images <= 1:
                 raise
-            return False
-        return True
+            return None
+
+    def _allocate(self, words: int) -> Buffer:
+        self._held.append(self.transport.allocate(max(1, words)))
+        return self._held[-1]
 
     def start_raw(self, source: int, target: int, images: int) -> None:
         """Write the registers for a start: addresses of both buffers, number of images, start flag.
@@ -310,8 +427,10 @@ class Driver:
         try:
             self.wait_raw(started)
             self._check_unchanged()
+            began = time.perf_counter()
             started.target.invalidate()
             words = started.target.words[: started.images * self.metadata.words_out].copy()
+            self.copy_seconds += time.perf_counter() - began
             self.ledger.add("results", words.nbytes, self.transport.now())
             self.last_report = self.report()
             well = True

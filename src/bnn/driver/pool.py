@@ -7,6 +7,7 @@ free memory may be in small pieces, so an allocation can fail although enough by
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +38,7 @@ class BoardBuffer:
     def __init__(self, buffer: Any, pool: Pool) -> None:
         self._buffer = buffer
         self._pool = pool
+        self.is_lent = False
         self.address = int(buffer.device_address)
         self.words: NDArray[np.uint64] = np.asarray(buffer)
 
@@ -87,7 +89,10 @@ class Pool:
         self._taken: list[BoardBuffer] = []
         self._lock = threading.RLock()
         self._tight = False
+        self._process = os.getpid()
+        self._parents: list[BoardBuffer] = []
         self.trusted = True
+        self.is_closed = False
 
     def take(self, words: int) -> BoardBuffer:
         """Return a buffer of at least ``words`` 64-bit words; an idle one if its size fits.
@@ -99,6 +104,16 @@ class Pool:
         with self._lock:
             buffer = self._take(words)
             self._taken.append(buffer)
+            return buffer
+
+    def lend(self, words: int) -> BoardBuffer:
+        """Return a buffer as :meth:`take` does, which the chip only reads.
+
+        It is the caller's until it is given back: :meth:`settle` does not make it idle.
+        """
+        with self._lock:
+            buffer = self._take(words)
+            buffer.is_lent = True
             return buffer
 
     def _take(self, words: int) -> BoardBuffer:
@@ -143,11 +158,18 @@ class Pool:
         If the chip may still write to it, do nothing: :meth:`settle` does this later.
         """
         with self._lock:
-            if not self.trusted or buffer not in self._taken:
+            if buffer.is_lent:
+                buffer.is_lent = False
+                if self._process != os.getpid():  # in a forked process: it is the parent's
+                    self._parents.append(buffer)
+                    return
+            elif not self.trusted or buffer not in self._taken:
                 return
-            self._taken.remove(buffer)
+            else:
+                self._taken.remove(buffer)
             self._idle.append(buffer)
-            most = 0 if self._tight else KEPT  # what a smaller request needs must not lie idle
+            # What a smaller request needs must not lie idle.
+            most = 0 if self._tight or self.is_closed else KEPT
             while sum(b.words.nbytes for b in self._idle) > most:
                 largest = max(self._idle, key=lambda b: len(b.words))
                 self._idle.remove(largest)

@@ -95,10 +95,15 @@ class Recorder:
         self._transport.write_many(offset, values)
 
     def allocate(self, words: int) -> RecordedBuffer:
-        buffer = self._transport.allocate(words)
+        return self._taken(words, self._transport.allocate(words))
+
+    def _taken(self, words: int, buffer: Buffer) -> RecordedBuffer:
         self._buffers.append(buffer)
         self.events.append(["allocate", words, buffer.address])
         return RecordedBuffer(self, len(self._buffers) - 1, buffer.address, buffer.words)
+
+    def lend(self, words: int) -> RecordedBuffer:
+        return self._taken(words, self._transport.lend(words))
 
     def flush(self, number: int, words: NDArray[np.uint64]) -> None:
         self._buffers[number].flush()
@@ -186,6 +191,9 @@ class Replay:
         address = int(self._next("allocate", words)[2])
         self._buffers += 1
         return RecordedBuffer(self, self._buffers - 1, address, np.zeros(words, np.uint64))
+
+    def lend(self, words: int) -> RecordedBuffer:
+        return self.allocate(words)
 
     def flush(self, number: int, words: NDArray[np.uint64]) -> None:
         self._next("flush", number, words.tolist())

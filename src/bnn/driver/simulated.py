@@ -7,6 +7,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from bnn.system import cache
 
 BASE = 0x1000_0000
 _PAGE = 4096
+
+
+def _nothing() -> None:
+    """Do nothing: the buffer was given back before."""
 
 
 class SimulatedBuffer:
@@ -40,7 +45,8 @@ class SimulatedBuffer:
 
     def release(self) -> None:
         """Give the buffer back: its memory may be used for another buffer."""
-        self._released()
+        released, self._released = self._released, _nothing
+        released()
 
 
 class SimulatedTransport:
@@ -83,7 +89,7 @@ class SimulatedTransport:
         self._limit = self._usual = limit
         self._turn = Turn()
         self._lost = False
-        self.largest = memory // 16 - 2 * _PAGE
+        self.largest = memory // 24 - 2 * _PAGE  # a third: images, the next ones, and results
         self._open()
 
     def _open(self) -> None:
@@ -95,7 +101,7 @@ class SimulatedTransport:
         octets = np.ctypeslib.as_array(pointer, shape=(memory,))
         self._memory = octets.view(np.uint64)
         self._used = 0
-        self._live = 0
+        self._live: list[tuple[int, int]] = []  # first byte and end of each buffer in use
 
     def close(self) -> None:
         """End the simulation; buffers must not be used any more."""
@@ -154,29 +160,45 @@ class SimulatedTransport:
         self._api.bnn_write_many(self._board, offset, pointer, len(data))
 
     def allocate(self, words: int) -> SimulatedBuffer:
-        """Return a buffer of ``words`` 64-bit words; it begins at the next unused page.
+        """Return a buffer of ``words`` 64-bit words; it begins at the next page that is not in use.
 
         After the last page, and whenever no buffer is in use, the first page is the next one.
 
         Raises:
-            NoRoomError: the whole memory is smaller than ``words`` words.
+            NoRoomError: the memory has no piece of ``words`` words that is not in use.
         """
-        pages = -(-8 * words // _PAGE)
-        if pages * _PAGE > self._memory.nbytes:
+        size = -(-8 * words // _PAGE) * _PAGE
+        if size > self._memory.nbytes:
             raise NoRoomError(
                 f"{8 * words} bytes exceed the simulated memory of {self._memory.nbytes} bytes"
             )
-        if self._live == 0 or self._used + pages * _PAGE > self._memory.nbytes:
+        if not self._live:
             self._used = 0
-        first = self._used // 8
-        part = self._memory[first : first + words]
-        buffer = SimulatedBuffer(BASE + self._used, part, self._release)
-        self._used += pages * _PAGE
-        self._live += 1
-        return buffer
+        first = self._room(self._used, size)
+        if first is None:
+            first = self._room(0, size)
+        if first is None:
+            raise NoRoomError(f"the simulated memory has no free piece of {8 * words} bytes")
+        taken = first, first + size
+        self._live.append(taken)
+        self._used = first + size
+        part = self._memory[first // 8 : first // 8 + words]
+        return SimulatedBuffer(BASE + first, part, partial(self._give, taken))
 
-    def _release(self) -> None:
-        self._live -= 1
+    def _give(self, taken: tuple[int, int]) -> None:
+        if taken in self._live:  # not if a forked process has opened a simulation of its own
+            self._live.remove(taken)
+
+    def lend(self, words: int) -> SimulatedBuffer:
+        """Return a buffer, as :meth:`allocate` does."""
+        return self.allocate(words)
+
+    def _room(self, first: int, size: int) -> int | None:
+        """Return the first unused place of ``size`` bytes from ``first`` on; None if none is."""
+        for start, end in sorted(self._live):
+            if start < first + size and first < end:
+                first = end
+        return first if first + size <= self._memory.nbytes else None
 
     def wait(self) -> bool:
         """Run the clock until the interrupt; return False if the limit of cycles comes first.

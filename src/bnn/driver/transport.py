@@ -100,6 +100,16 @@ class Transport(Protocol):
         """
         ...
 
+    def lend(self, words: int) -> Buffer:
+        """Return a buffer of at least ``words`` 64-bit words that the accelerator only reads.
+
+        It stays until it is released, whatever starts of other drivers do.
+
+        Raises:
+            NoRoomError: there is no room for a buffer of this size.
+        """
+        ...
+
     def wait(self) -> bool:
         """Wait for the accelerator's interrupt; return False if the time limit passes first."""
         ...

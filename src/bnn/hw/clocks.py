@@ -11,17 +11,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnn.hw.design import Design
+from bnn.hw.memory_layout import WORD_BYTES
 from bnn.hw.parts import Part
 
 #: The part on which blocks were routed.
 _PART = "xc7z020"
+#: A reader of images that begin within words: it has other parameters, and was routed apart.
+_ODD_READER = "bnn_reader, odd"
 #: Module -> MHz. A resize consists of wires only.
 _ROUTED_MHZ = {
     "bnn_matrix": 156.5,
     "bnn_window": 173.9,
     "bnn_patches": 140.2,
     "bnn_writer": 146.3,
-    "bnn_reader": 162.8,
+    "bnn_reader": 145.4,
+    _ODD_READER: 140.0,
     "bnn_control": 234.6,
     "bnn_threshold": 289.0,
     "bnn_max": 286.7,
@@ -32,6 +36,7 @@ _ROUTED_MHZ = {
     "bnn_narrow": 328.3,
     "bnn_trim": 483.1,
     "bnn_pad": 358.4,
+    "bnn_unpack": 197.1,
     "bnn_fork": 738.6,
     "bnn_resize": float("inf"),
     "bnn_probe": 205.6,
@@ -56,6 +61,7 @@ def routed(design: Design, part: Part) -> RoutedClock | None:
     """
     modules = {*(instance.block.module for instance in design.instances), *_AROUND}
     modules.update(_PROBES if design.probes else ())
+    modules.update((_ODD_READER,) if design.source.image_bytes % WORD_BYTES else ())
     if part.name != _PART or not modules <= _ROUTED_MHZ.keys():
         return None
     return RoutedClock(*min((_ROUTED_MHZ[module], module) for module in modules))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from bnn.errors import BuildError
 from bnn.hw.host_tail import device_edge
+from bnn.program.inputs import Input
 from bnn.program.operations import INPUT, Add, Concat, Edge, Multiply, Op, Scan, sources
 from bnn.program.precision import INT, Precision
 from bnn.program.program import Program
@@ -80,6 +81,11 @@ class Circuit:
     states: tuple[State, ...]
     sides: tuple[Side, ...]
     target: str
+
+    @property
+    def input(self) -> Input:
+        """The input of the program: a column."""
+        return self.program.input
 
     def op(self, name: str) -> Op:
         """Return the operation called ``name``."""

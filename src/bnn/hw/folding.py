@@ -18,6 +18,7 @@ from typing import Any
 from bnn.errors import BuildError
 from bnn.hw.blocks.block import divisors
 from bnn.hw.flat import Circuit, flat
+from bnn.program.inputs import PictureInput
 from bnn.program.operations import Dot
 from bnn.program.program import Program
 from bnn.system.files import parse_json, read_file
@@ -29,6 +30,10 @@ _MAX_DEPTH, _MAX_PARALLEL = 1 << 20, 1 << 16
 STYLES = ("auto", "block", "distributed")
 #: Which streams have a probe (``bnn_probe``): none; the two from and to memory; all.
 PROBES = ("none", "ends", "all")
+#: How images are stored in memory (:mod:`bnn.hw.memory_layout`): as the input needs, bytes, packed.
+INPUTS = ("auto", "bytes", "packed")
+#: How results are stored in memory (:mod:`bnn.hw.memory_layout`).
+OUTPUTS = ("auto", "int32", "packed")
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,18 @@ class Folding:
             chooses.
         probes: which streams have a probe, which counts words and stalls while the design runs; one
             of :data:`PROBES`. Probes need cells, but change neither scores nor cycles.
+        input: how images are stored in memory, one of :data:`INPUTS`. ``auto``: bytes for pictures,
+            packed by the host for other inputs and for pictures of fewer than 8 bytes.
+        output: how results are stored, one of :data:`OUTPUTS`. ``auto``: int32 if images are
+            pictures and the design is not slower with it, else packed.
     """
 
     layers: Mapping[str, LayerFolding]
     loadable: bool = False
     fifos: Mapping[str, int] = field(default_factory=dict)
     probes: str = "none"
+    input: str = "auto"
+    output: str = "auto"
 
     def of(self, name: str) -> LayerFolding:
         """Return the folding of the dot ``name``."""
@@ -189,6 +200,8 @@ def read(path: Path, program: Program) -> Folding:
     if not isinstance(loadable, bool):
         raise BuildError(f"{path}: key 'loadable' must be true or false")
     probes = check_probes(given.pop("probes", "none"), f"{path}: key 'probes'")
+    stored = check_input(given.pop("input", "auto"), f"{path}: key 'input'")
+    results = check_output(given.pop("output", "auto"), f"{path}: key 'output'")
     layers: dict[str, LayerFolding] = {}
     foreign = []
     for key, values in given.items():
@@ -204,13 +217,27 @@ def read(path: Path, program: Program) -> Folding:
     missing = [name for name in names if name not in layers]
     if missing:
         raise BuildError(f"{path}: no key for layer {missing[0]!r}")
-    return Folding(layers, loadable, fifos, probes)
+    return Folding(layers, loadable, fifos, probes, stored, results)
 
 
 def check_probes(given: Any, what: str) -> str:
     """Return ``given`` if it is one of :data:`PROBES`, else raise a BuildError about ``what``."""
     if given not in PROBES:
         raise BuildError(f"{what} must be one of {', '.join(PROBES)}, not {given!r:.40}")
+    return str(given)
+
+
+def check_input(given: Any, what: str) -> str:
+    """Return ``given`` if it is one of :data:`INPUTS`, else raise a BuildError about ``what``."""
+    if given not in INPUTS:
+        raise BuildError(f"{what} must be one of {', '.join(INPUTS)}, not {given!r:.40}")
+    return str(given)
+
+
+def check_output(given: Any, what: str) -> str:
+    """Return ``given`` if it is one of :data:`OUTPUTS`, else raise a BuildError about ``what``."""
+    if given not in OUTPUTS:
+        raise BuildError(f"{what} must be one of {', '.join(OUTPUTS)}, not {given!r:.40}")
     return str(given)
 
 
@@ -280,7 +307,13 @@ def as_json(folding: Folding) -> dict[str, Any]:
         for name, f in folding.layers.items()
     }
     fifos = {"fifos": dict(folding.fifos)} if folding.fifos else {}
-    return {"loadable": folding.loadable, "probes": folding.probes, **fifos, **layers}
+    choices = {
+        "loadable": folding.loadable,
+        "probes": folding.probes,
+        "input": folding.input,
+        "output": folding.output,
+    }
+    return {**choices, **fifos, **layers}
 
 
 def restricted(whole: Folding, program: Program) -> Folding:
@@ -290,7 +323,10 @@ def restricted(whole: Folding, program: Program) -> Folding:
         whole: the folding of the whole program.
         program: the part, whose dots have the names that they have in the whole.
     """
-    return replace(whole, layers={dot.name: whole.of(dot.name) for dot in dots(program)}, fifos={})
+    layers = {dot.name: whole.of(dot.name) for dot in dots(program)}
+    # Only the first part has the input of the whole.
+    stored = whole.input if isinstance(program.input, PictureInput) else "auto"
+    return replace(whole, layers=layers, fifos={}, input=stored, output="auto")
 
 
 def bundled() -> dict[str, Path]:

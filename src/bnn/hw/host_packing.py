@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the host does for a program on an accelerator: it packs inputs and unpacks scores."""
+"""What the host does for a program on an accelerator: arrays for its memory, scores of results."""
 
 from __future__ import annotations
 
@@ -10,17 +10,31 @@ from numpy.typing import NDArray
 
 from bnn.hw.design import Design
 from bnn.hw.host_tail import device_edge, finish
+from bnn.hw.memory_layout import ByteLayout
+from bnn.program.inputs import PictureInput
 
 
 class Accelerated:
-    """Packing and unpacking for one design."""
+    """Images and results of one design."""
 
     def __init__(self, design: Design) -> None:
         self.design = design
         self._edge = device_edge(design.program)
 
-    def pack(self, inputs: NDArray[Any]) -> NDArray[np.uint64]:
-        """Return the memory words uint64 (N, words_in) of inputs that ``input.check`` returned."""
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether the accelerator reads pictures as the host has them, byte by byte."""
+        source = self.design.source
+        return isinstance(source, ByteLayout) and isinstance(source.given, PictureInput)
+
+    def pack(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """Return inputs that ``input.check`` returned as the array that the accelerator reads.
+
+        It is uint64 (N, words) if the design's images are packed. Else it has a byte per value,
+        uint8 or int8 (N, *shape); pictures are returned as they are.
+        """
+        if isinstance(self.design.source, ByteLayout):
+            return self.design.source.pack(inputs)
         return self.design.source.pack(self.design.program.input.integers(inputs))
 
     def finish(

@@ -25,11 +25,14 @@ class Metadata:
 
     Attributes:
         design_id: value that the register with the design's identity must have.
-        words_in, words_out: 64-bit words of an image and of its result.
+        words_in, words_out: 64-bit words that one image and one result need.
         parameter_writes: number of register writes that load all parameters; 0 if parameters are
             constants.
         probes: names of the streams with a probe, in the order of the probes' numbers; empty if
             there are no probes.
+        input: how images are stored (:mod:`bnn.hw.memory_layout`): ``bytes`` or ``packed``.
+        bytes_in: bytes from one image to the next; 0: those of ``words_in`` words.
+        output: how results are stored: ``int32`` or ``packed``.
     """
 
     design_id: int
@@ -37,6 +40,18 @@ class Metadata:
     words_out: int
     parameter_writes: int
     probes: tuple[str, ...] = ()
+    input: str = "packed"
+    bytes_in: int = 0
+    output: str = "packed"
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes from one image to the next."""
+        return self.bytes_in or 8 * self.words_in
+
+    def input_words(self, images: int) -> int:
+        """Return how many 64-bit words ``images`` images need; the last one may be partial."""
+        return -(-images * self.image_bytes // 8)
 
     def as_json(self) -> dict[str, Any]:
         """Return the metadata as plain values, for JSON."""
@@ -50,21 +65,33 @@ class Metadata:
                 values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
             ]
             probes = tuple(values["probes"])
+            # Folders of before these choices have no such keys: all is packed.
+            results = values.get("output", "packed")
+            stored, numbers = values.get("input", "packed"), [*numbers, values.get("bytes_in", 0)]
         except KeyError as reason:
             raise DriverError(f"driver metadata: {reason} is missing") from reason
-        except TypeError:
+        except (TypeError, AttributeError):
             raise DriverError(
                 "driver metadata must be a JSON object, and its probes a list of names"
             ) from None
         if not all(type(n) is int and 0 <= n < 1 << 32 for n in numbers):
             raise DriverError(
-                "driver metadata: design_id, words_in, words_out and parameter_writes must be "
-                "whole numbers of 32 bits"
+                "driver metadata: design_id, words_in, words_out, parameter_writes and bytes_in "
+                "must be whole numbers of 32 bits"
             )
         if not all(isinstance(name, str) for name in probes):
             raise DriverError("driver metadata: probes must be a list of names")
-        design, words_in, words_out, writes = numbers
-        return cls(design, words_in, words_out, writes, probes)
+        if stored not in ("bytes", "packed"):
+            raise DriverError(f"driver metadata: input must be bytes or packed, not {stored!r:.40}")
+        if results not in ("int32", "packed"):
+            raise DriverError(f"driver metadata: output must be int32 or packed: {results!r:.40}")
+        design, words_in, words_out, writes, bytes_in = numbers
+        if bytes_in > 0 if stored == "packed" else -(-bytes_in // 8) != words_in:
+            raise DriverError(
+                f"driver metadata: bytes_in {bytes_in} does not fit input {stored} and words_in "
+                f"{words_in}"
+            )
+        return cls(design, words_in, words_out, writes, probes, stored, bytes_in, results)
 
 
 def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
@@ -96,6 +123,9 @@ def metadata(design: Design, sources: Sources) -> Metadata:
         design.target.memory_words,
         sources.parameter_writes,
         design.probes,
+        design.input,
+        design.source.image_bytes if design.input == "bytes" else 0,
+        design.output,
     )
 
 

@@ -22,7 +22,9 @@ from bnn.hw.blocks.rescales import RescaleUnit
 from bnn.hw.blocks.states import Deal, StateUnit
 from bnn.hw.blocks.tables import TableUnit
 from bnn.hw.blocks.thresholds import ThresholdUnit
+from bnn.hw.blocks.unpack import Unpack
 from bnn.hw.design import Design, Instance
+from bnn.hw.memory_layout import WORD_BYTES
 
 #: The two memories of a unit, as their files are called.
 _KINDS = ("weights", "thresholds")
@@ -70,12 +72,20 @@ def sources(design: Design) -> Sources:
     files["bnn_core.sv"] = core(design)
     files.update(images(design))
     writes = parameter_writes(design)
+    made = digest(files, top(design, 0, writes))
+    files["bnn_top.sv"] = top(design, int(made[:8], 16), writes)
+    return Sources(files, made, writes)
+
+
+def digest(files: Mapping[str, str], top_text: str) -> str:
+    """Return the SHA-256, in hexadecimal, of a design's files in their order.
+
+    ``top_text``: text of ``bnn_top.sv`` with 0 as the number of the design.
+    """
     hasher = hashlib.sha256()
-    for name, text in (*files.items(), ("", top(design, 0, writes))):
+    for name, text in (*files.items(), ("", top_text)):
         hasher.update(f"{name}\0{len(text)}\0{text}".encode())
-    digest = hasher.hexdigest()
-    files["bnn_top.sv"] = top(design, int(digest[:8], 16), writes)
-    return Sources(files, digest, writes)
+    return hasher.hexdigest()
 
 
 def images(design: Design) -> dict[str, str]:
@@ -187,7 +197,9 @@ def value(generic: Generic) -> str:
 
 def _instance(instance: Instance, fills: Mapping[str, int]) -> str:
     generics = ", ".join(f".{k}({value(v)})" for k, v in instance.block.generics().items())
-    ports = [".clk(clk)", ".rst(rst)"]
+    # Bytes after a batch's last image stay in the block: the next start drops them.
+    stays = isinstance(instance.block, Unpack) and not instance.block.aligned
+    ports = [".clk(clk)", ".rst(rst || probe_clear)" if stays else ".rst(rst)"]
     prefixes = ("i",) if len(instance.inputs) == 1 else ("a", "b")
     for prefix, stream in zip(prefixes, instance.inputs, strict=True):
         ports += [f".{prefix}_{end}({stream}_{end})" for end in ("valid", "ready", "data")]
@@ -239,12 +251,18 @@ def _probes(design: Design) -> str:
     return "\n".join(lines)
 
 
+def reader_generics(design: Design) -> dict[str, Generic]:
+    """Return the parameters of the design's ``bnn_reader``: the size of an image in memory."""
+    words, rest = divmod(design.source.image_bytes, WORD_BYTES)
+    return {"WORDS": words, **({"REST": rest} if rest else {})}
+
+
 def top(design: Design, design_id: int, writes: int) -> str:
     """Return the text of ``bnn_top.sv``, the top module of the accelerator."""
     return _HEADER + _TOP.format(
         design=design_id,
         writes=writes,
-        words_in=design.source.memory_words,
+        reader_generics=", ".join(f".{k}({v})" for k, v in reader_generics(design).items()),
         words_out=design.target.memory_words,
         slave_ports=bus.declared(bus.SLAVE),
         master_ports=bus.declared(bus.MASTER),
@@ -289,7 +307,7 @@ module bnn_top (
 
     wire in_valid, in_ready, out_valid, out_ready;
     wire [63:0] in_data, out_data;
-    bnn_reader #(.WORDS({words_in})) reader (
+    bnn_reader #({reader_generics}) reader (
         .clk(aclk), .rst(rst), .start(start), .address(source), .images(images),
         .bus_error(read_error),
 {reader},

@@ -49,6 +49,9 @@ def as_json(
         "bottleneck": design.bottleneck.name,
         "loadable": design.folding.loadable,
         "probes": design.folding.probes,
+        "input": design.input,
+        "output": design.output,
+        "bytes_in": design.source.image_bytes,
         "words_in": design.source.memory_words,
         "words_out": design.target.memory_words,
         "blocks": [_block(instance, cycles) for instance in design.instances],
@@ -81,6 +84,10 @@ _CLOCKS = {
     "estimated": "estimated: each kind of block reached it when it was routed alone",
     "hoped for": "hoped for: not each kind of block reached it when it was routed alone",
 }
+
+
+#: How images are stored -> words about it for the reader of the report.
+_INPUTS = {"bytes": "images are read as bytes", "packed": "the host packs images"}
 
 
 def _block(instance: Instance, slowest: int) -> dict[str, Any]:
@@ -123,12 +130,15 @@ def as_text(report: dict[str, Any]) -> str:
     """Return the report as text for a terminal."""
     speed = f"{report['cycles']} cycles per image, {report['fps']:.0f} images/s"
     where = "written at run time" if report["loadable"] else "constants"
-    sizes = f"an image is {8 * report['words_in']} bytes, a result {8 * report['words_out']}"
+    sizes = f"an image is {report['bytes_in']} bytes, a result {8 * report['words_out']}"
+    stored = _INPUTS[report["input"]]
+    if report["output"] == "int32":
+        stored += ", scores are int32"
     lines = [
         f"{report['board']} ({report['part']}) at {report['clock_mhz']:g} MHz",
         f"clock: {_CLOCKS[report['clock_is']]}",
         f"{speed}; slowest: {report['bottleneck']}",
-        f"parameters: {where}; probes: {report['probes']}; {sizes}",
+        f"parameters: {where}; probes: {report['probes']}; {sizes}; {stored}",
         "",
         f"{'block':24}{'cycles':>9}{'busy':>7}{'bits':>7}  parallelism",
     ]

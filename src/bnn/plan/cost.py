@@ -18,6 +18,7 @@ from typing import Any
 
 from bnn.hw.blocks.block import Block, Generic
 from bnn.hw.design import Design
+from bnn.hw.render import reader_generics
 from bnn.plan.features import features, memories
 from bnn.plan.memory import mapped
 
@@ -89,7 +90,7 @@ def around(design: Design) -> Cost:
     bus = Cost(lut=units) if design.folding.loadable else Cost()
     ends: tuple[tuple[str, dict[str, Generic]], ...] = (
         ("bnn_control", {}),
-        ("bnn_reader", {"WORDS": design.source.memory_words}),
+        ("bnn_reader", reader_generics(design)),
         ("bnn_writer", {"WORDS": design.target.memory_words}),
     )
     return total((bus, *(of_module(module, generics) for module, generics in ends)))

@@ -91,8 +91,7 @@ def simulate(design: Design, images: int = 4, *, latency: int = 20) -> Timing:
         if made.held is not None:
             held[instance.outputs[0]] = made.held
     finished: list[int] = []
-    read = design.source.memory_words * images
-    processes += memory_bus.reader(streams[MEMORY_IN], design.source.memory_words, read, latency)
+    processes += memory_bus.reader(streams[MEMORY_IN], design.source.image_bytes, images, latency)
     processes.append(
         memory_bus.writer(
             streams[MEMORY_OUT], design.target.memory_words, images, latency, finished

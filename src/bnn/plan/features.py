@@ -37,6 +37,8 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
             found["bits"] = g["BITS"] * g["RATIO"] * g["GROUPS"]
             found["moved"] = g["BITS"] * (g["RATIO"] - 1) * g["GROUPS"]
             found["counters"] = math.log2(g["RATIO"])
+        case "bnn_unpack":
+            found |= _unpack(g)
         case "bnn_serialize":
             found["bits"] = g["BITS"] * g["NF"] * g["PIXELS"]
             found["shifted"] = g["BITS"] * g["NF"] * (g["PIXELS"] - 1)
@@ -72,6 +74,8 @@ def features(module: str, generics: Mapping[str, Generic]) -> Features:
         case "bnn_concat":
             found["bits"] = g["LANES"] * g["BITS"]
             found["count"] = math.log2(g["A_WORDS"] + g["B_WORDS"])
+        case "bnn_reader":
+            found["parts"] = float(g.get("REST", 0) > 0)
         case "bnn_trim" | "bnn_pad":
             found["bits"] = g["BITS"]
             found["count"] = math.log2(g["TOTAL"])
@@ -141,6 +145,45 @@ def _chains(g: Any, simd: int) -> Features:
         "delayed": g["PIXELS"] * 2 * bits * sum(range(1, terms)),
         "late": g["PE"] * 2 * sum(range(1, terms - 1)),
     }
+
+
+def _unpack(g: Any) -> Features:
+    """Return the features of ``bnn_unpack``; its parameters are computed here as they are there."""
+    lanes, values, code = g["LANES"], g["VALUES"], g["OBITS"]
+    unit = math.gcd(8, lanes, values)
+    word, beat, tail = 8 // unit, lanes // unit, -(-(values % lanes) // unit)
+    early = lanes >= code
+    places = beat + word - 1
+    bits = unit * (code if early else 8)
+    # From where a unit can come: a word in several places, a higher unit, itself.
+    ways = [
+        sum(p <= n < p + word for p in range(beat))
+        + (n + beat < places)
+        + (beat > 1 and n < beat)
+        + (tail > 0 and values % 8 > 0 and n + tail < places)
+        for n in range(places)
+    ]
+    return {
+        "held": places * bits,
+        "muxed": sum(bits * (way - 1) / 3 for way in ways),
+        "looked": (8 if early else lanes) * _table_luts(g["TABLE"], code),
+        "masked": (lanes - values % lanes) % lanes * code * (tail > 0),
+        "counters": math.log2(-(-values // lanes)) + math.log2(places + 1),
+    }
+
+
+def _table_luts(table: str, bits: int) -> int:
+    """Return the LUT6 of one lookup of a byte: of each bit, by how many bits it depends on."""
+    value = int(table.partition("'h")[2], 16)
+    codes = [value >> (byte * bits) for byte in range(256)]
+    total = 0
+    for place in range(bits):
+        column = [code >> place & 1 for code in codes]
+        inputs = sum(
+            any(column[byte] != column[byte ^ 1 << bit] for byte in range(256)) for bit in range(8)
+        )
+        total += 0 if inputs < 2 else 1 << max(0, inputs - 6)
+    return total
 
 
 def _counters(simd: int, *, xnor: bool, ternary: bool) -> tuple[int, int, int]:

@@ -21,6 +21,7 @@ from bnn.hw.blocks.rescales import RescaleUnit
 from bnn.hw.blocks.states import Deal, StateUnit
 from bnn.hw.blocks.tables import TableUnit
 from bnn.hw.blocks.thresholds import ThresholdUnit
+from bnn.hw.blocks.unpack import WORD, Unpack
 from bnn.hw.blocks.window import Maximum, SlidingWindow
 from bnn.plan.streams import Events, Stream
 
@@ -63,6 +64,8 @@ def of(block: Block, inputs: list[Stream], outputs: list[Stream], images: int) -
             return BlockModel([_widen(source, target, block.ratio)])
         case Narrow():
             return BlockModel([_narrow(source, target, block.ratio)])
+        case Unpack():
+            return BlockModel([_unpack_in(source, target, block), _unpack(source, target, block)])
         case Trim():
             return BlockModel([_trim(source, target, block), _trim_back(source, target, block)])
         case Pad():
@@ -189,6 +192,50 @@ def _narrow(source: Stream, target: Stream, ratio: int) -> Process:
         while len(target.moved) < at * ratio:
             yield target.moved
         source.take(target.moved[at * ratio - 1])
+
+
+def _beat_words(block: Unpack) -> Generator[int, None, None]:
+    """Yield for each beat how many words of the batch contain it and all before it."""
+    image = 0
+    while True:
+        for at in range(block.output_words):
+            end = min((at + 1) * block.lanes, block.values)
+            yield -(-(image * block.values + end) // WORD)
+        image += 1
+
+
+def _unpack_in(source: Stream, target: Stream, block: Unpack) -> Process:
+    """Unpack, input: a word may enter in the cycle in which it is needed for the next beat.
+
+    This is the cycle in which the last beat that needs fewer words leaves.
+    """
+    taken = 0
+    for beat, words in enumerate(_beat_words(block)):
+        if words > taken and beat:
+            while len(target.moved) < beat:
+                yield target.moved
+        for _ in range(words - taken):
+            source.take(target.moved[beat - 1] if beat else 0)
+        taken = max(taken, words)
+
+
+def _unpack(source: Stream, target: Stream, block: Unpack) -> Process:
+    """Unpack, output: a beat is offered in the cycle after its last byte has entered.
+
+    An image that begins within a word is offered only when the word after has come.
+    """
+    for beat, words in enumerate(_beat_words(block)):
+        while len(source.moved) < words:
+            yield source.moved
+        offer = source.moved[words - 1] + 1
+        image, at = divmod(beat, block.output_words)
+        if at == 0 and image * block.values % WORD:
+            before = image * block.values // WORD + 1  # words with bytes of earlier images
+            if words <= before:
+                while len(source.offers) <= before:
+                    yield source.offers
+                offer = max(offer, source.offers[before])
+        target.offer(offer)
 
 
 def _serialize(source: Stream, target: Stream, block: Serialize) -> Process:

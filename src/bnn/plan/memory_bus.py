@@ -18,28 +18,32 @@ Process = Generator[Events, None, None]
 
 #: 64-bit words of a 4 KiB page and of the longest burst; most outstanding bursts.
 _PAGE, _BURST, _MAX_OUTSTANDING = 512, 16, 8
+_WORD_BYTES = 8
 #: Registers between the memory bus and the reader's FIFO.
 _READ_REGISTERS = 1
 #: Words of the FIFOs of ``bnn_reader`` and ``bnn_writer``.
 _READ_DEPTH, _WRITE_DEPTH = 64, 32
 
 
-def reader(target: Stream, image_words: int, total: int, latency: int) -> list[Process]:
-    """Return the processes that read ``total`` 64-bit words in bursts into ``target``.
+def reader(target: Stream, image_bytes: int, images: int, latency: int) -> list[Process]:
+    """Return the processes that read ``images`` images in bursts of 64-bit words into ``target``.
 
     A burst ends at the latest at the end of an image and at the end of a page.
     """
     pushed = Stream("read")
-    return [_bursts(target, pushed, image_words, total, latency), _queue(pushed, target, Events())]
+    ends = [-(-(n + 1) * image_bytes // _WORD_BYTES) for n in range(images)]
+    return [_bursts(target, pushed, ends, latency), _queue(pushed, target, Events())]
 
 
-def _bursts(target: Stream, pushed: Stream, image_words: int, total: int, latency: int) -> Process:
-    asked = 0
+def _bursts(target: Stream, pushed: Stream, ends: list[int], latency: int) -> Process:
+    """``ends``: for each image, the number of words from the first one to its last one."""
+    asked = image = 0
     size_from = 1  # first cycle after the start
     beat = 0
     ended: list[int] = []
-    while asked < total:
-        size = min(_BURST, _PAGE - asked % _PAGE, image_words - asked % image_words)
+    while asked < ends[-1]:
+        image += asked == ends[image]
+        size = min(_BURST, _PAGE - asked % _PAGE, ends[image] - asked)
         cycle = size_from
         if asked > _READ_DEPTH - _BURST:  # the FIFO has no room: outstanding words fill it
             given = asked - (_READ_DEPTH - _BURST)

@@ -24,6 +24,7 @@ from bnn.plan.fifos import sized
 from bnn.plan.fit import largest_memory
 from bnn.plan.search import Budget, Found, Search, none_so_fast
 from bnn.plan.untrained import program_of
+from bnn.program.operations import INPUT
 from bnn.program.program import Program
 
 #: Default share of a part's LUTs that a plan may use: fuller designs often cannot be routed.
@@ -317,6 +318,8 @@ def _unmet(
         cycles = clock * 1e6 / fps
         slow = search.slower_than(int(cycles))
         which = f"no folding of {slow.name} and its window" if slow else "nothing that joins layers"
+        if slow is None and nearest is not None and nearest.design.bottleneck.layer == INPUT:
+            which = "no design that reads images as bytes"
         why = f"at most {cycles:,.4g} cycles per image, and {which} is that fast"
     else:
         why = _excess(search, cheapest)

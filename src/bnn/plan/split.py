@@ -115,7 +115,7 @@ class Circuit:
             latency if timing is None else timing.latency,
             design.cycles if timing is None else timing.interval,
             timing is not None,
-            8 * design.source.memory_words,
+            design.source.image_bytes,
             8 * design.target.memory_words,
         )
 

@@ -12,7 +12,7 @@ import importlib
 import inspect
 import os
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,18 @@ class Runtime(Protocol):
         Raises:
             InputError: ``inputs`` have another shape or dtype, or values outside the precision, see
                 :func:`bnn.program.inputs.ready`.
+        """
+        ...
+
+
+@runtime_checkable
+class Allocating(Protocol):
+    """A runtime that has memory of its own for images."""
+
+    def allocate(self, images: int) -> NDArray[Any] | None:
+        """Return an array of zeros (images, *shape), of which :meth:`Runtime.run` copies nothing.
+
+        None if the runtime copies or converts its inputs, so that an ordinary array is as good.
         """
         ...
 

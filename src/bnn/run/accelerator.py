@@ -7,13 +7,14 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.driver.driver import Driver
+from bnn.driver.driver import Driver, Piece
 from bnn.errors import DriverError
 from bnn.hw.design import Design
 from bnn.hw.host_packing import Accelerated
@@ -22,6 +23,8 @@ from bnn.run import Outputs
 
 #: An accelerator is stuck after this multiple of the cycles of a pipeline without overlap.
 _MARGIN = 4
+#: Bytes of images that are copied at a time: the next ones are copied while these are computed.
+PIECE_BYTES = 1 << 20
 #: Cycles added for registers, probes and the first addresses.
 _MAX_START_CYCLES = 10_000
 
@@ -62,7 +65,7 @@ class AcceleratorRuntime:
 
     Attributes:
         accelerated: packs inputs and unpacks scores.
-        driver: the driver; for asynchronous use, call ``driver.start(packed)`` and
+        driver: the driver; for asynchronous use, call ``driver.start(images)`` and
             ``driver.wait()``.
     """
 
@@ -89,7 +92,7 @@ class AcceleratorRuntime:
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """Run a batch, see :meth:`bnn.run.Runtime.run`.
 
-        While the accelerator computes a part of the batch, the host packs the next part.
+        While the accelerator computes a piece of the batch, the host copies the next piece.
         ``seconds`` of the result is cycles / clock, simulated or not. ``details`` has the keys
 
         - ``cycles``: int, clock cycles of all starts together
@@ -99,6 +102,9 @@ class AcceleratorRuntime:
         - ``ledger``: list of the newest copies between host and accelerator after the previous
           run (:mod:`bnn.driver.ledger`)
         - ``copied``: kind of copy -> number of copies and bytes since the runtime was prepared
+        - ``in_place``: int, bytes of images that were read where they are, without a copy
+        - ``copy_seconds``: float, the host's seconds to copy images and results
+        - ``wait_seconds``: float, the host's seconds to wait for the accelerator
         - ``unpack_seconds``: float, the host's seconds to make scores of the results
         - ``simulation_seconds``: float, seconds that the simulator took; only in simulation
         """
@@ -112,6 +118,21 @@ class AcceleratorRuntime:
                 self.driver.abandon()  # else the driver would refuse every later start
                 raise
 
+    def allocate(self, images: int) -> NDArray[np.uint8] | None:
+        """Return an array of zeros (images, *shape) in memory that the accelerator reads.
+
+        Fill it in place, and give it, or a part of it, to :meth:`run`: no image is copied. None if
+        the accelerator does not read bytes of pictures: then :meth:`run` converts all inputs.
+
+        Raises:
+            NoRoomError: memory has no room for so many images.
+        """
+        if not self.accelerated.reads_pictures:
+            return None
+        array = self.driver.allocate(images)
+        array[:] = 0
+        return array.reshape(images, *self.accelerated.design.program.input.shape)
+
     def _check_sequence(self, columns: NDArray[Any]) -> None:
         """Refuse a sequence that does not fit in one start, which would lose what is carried."""
         most = self.driver.largest_batch
@@ -122,29 +143,12 @@ class AcceleratorRuntime:
             )
 
     def _run(self, inputs: NDArray[Any], began: float) -> Outputs:
-        if self.accelerated.design.sides:
-            self._check_sequence(inputs)
-        waited = 0.0
+        waited, copied, in_place = 0.0, self.driver.copy_seconds, self.driver.in_place
         results: list[NDArray[np.uint64]] = []
         reports: list[dict[str, Any]] = []
-        step = self.driver.largest_batch
-        packed = self.accelerated.pack(inputs[:step])
-        rest = inputs[step:]
-        while len(packed):
-            taken = self.driver.start(packed)
-            packed = packed[taken:]
-            if self.accelerated.design.sides and len(packed):
-                self.driver.wait()
-                raise DriverError(
-                    f"the memory has room for {taken} columns of the sequence only; use the cpu "
-                    "runtime"
-                )
-            if not len(packed) and len(rest):
-                step = taken  # memory may have room for fewer than largest_batch
-                packed, rest = self.accelerated.pack(rest[:step]), rest[step:]
-            waiting = time.perf_counter()
-            results.append(self.driver.wait())
-            waited += time.perf_counter() - waiting
+        for words, seconds in self._starts(inputs):
+            results.append(words)
+            waited += seconds
             if self.driver.last_report is not None:
                 reports.append(asdict(self.driver.last_report))
         words = np.concatenate(results) if results else np.zeros((0, 1), np.uint64)
@@ -160,9 +164,48 @@ class AcceleratorRuntime:
             "starts": reports,
             "ledger": self.driver.ledger.news(),
             "copied": self.driver.ledger.totals(),
+            "in_place": self.driver.in_place - in_place,
+            "copy_seconds": self.driver.copy_seconds - copied,
+            "wait_seconds": waited,
             "unpack_seconds": ended - unpacking,
         }
         if self.simulated:
             details["simulation_seconds"] = waited
         host = ended - began - (waited if self.simulated else seconds)
         return Outputs(scores, decisions, seconds, details, max(0.0, host))
+
+    def _starts(self, inputs: NDArray[Any]) -> Iterator[tuple[NDArray[np.uint64], float]]:
+        """Yield for each start its results (images, words_out) and the seconds of waiting for it.
+
+        While the accelerator computes a piece of the batch, the next piece is copied.
+        """
+        piece: Piece | None = None
+        step = max(1, PIECE_BYTES // self.driver.metadata.image_bytes)
+        if self.accelerated.reads_pictures and self.driver.is_in_place(inputs):
+            step = len(inputs)
+        if self.accelerated.design.sides:
+            self._check_sequence(inputs)
+            step = len(inputs)
+        step = max(1, step)
+        given, rest = self.accelerated.pack(inputs[:step]), inputs[step:]
+        try:
+            while len(given):
+                used, piece = piece, None
+                taken = self.driver.start(given, used)
+                given = given[taken:]
+                if self.accelerated.design.sides and len(given):
+                    self.driver.wait()
+                    raise DriverError(
+                        f"the memory has room for {taken} columns of the sequence only; use the "
+                        "cpu runtime"
+                    )
+                if not len(given) and len(rest):
+                    given, rest = self.accelerated.pack(rest[:step]), rest[step:]
+                if len(given):
+                    piece = self.driver.stage(given)
+                waiting = time.perf_counter()
+                words = self.driver.wait()
+                yield words, time.perf_counter() - waiting
+        finally:
+            if piece is not None:
+                self.driver.drop(piece)

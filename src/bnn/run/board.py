@@ -9,6 +9,7 @@ does not need the folder's ``.hwh`` file.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from bnn.driver.board import BoardTransport
 from bnn.driver.driver import Driver
 from bnn.errors import BuildError, DriverError
+from bnn.hw import earlier
 from bnn.hw import folding as folds
 from bnn.hw.boards import board, place_digest
 from bnn.hw.design import build
@@ -105,7 +107,8 @@ def _check_place(path: Path, values: dict[str, Any]) -> None:
 def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accelerated, Metadata]:
     """Return the design of ``program`` with the folding in ``folder``, and the design's metadata.
 
-    ``values``: contents of ``driver.json`` in ``folder``; the metadata must be equal to them.
+    ``values``: contents of ``driver.json`` in ``folder``; the metadata must be equal to them. A
+    folder of an earlier version may have another ``design_id``, see :mod:`bnn.hw.earlier`.
 
     Raises:
         DriverError: the folder was built for another model or by another version of bnn, or its
@@ -114,14 +117,20 @@ def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accel
     path = folder / "folding.json"
     if not path.is_file():
         raise DriverError(f"{path}: no such file: {_COPY}")
+    known = Metadata.from_json(values)
     try:
-        design = build(program, folds.read(path, program))
+        # Foldings of before have no choice of input and output; driver.json says what was built.
+        folding = replace(folds.read(path, program), input=known.input, output=known.output)
+        design = build(program, folding)
     except BuildError as reason:
         raise DriverError(
             f"{folder}: built for another model ({reason}); build this model with bnn build"
         ) from reason
-    known = Metadata.from_json(values)
-    if metadata(design, sources(design)) != known:
+    own = metadata(design, sources(design))
+    is_earlier = replace(own, design_id=known.design_id) == known and earlier.is_right(
+        folder, design, known.design_id
+    )
+    if own != known and not is_earlier:
         raise DriverError(
             f"{folder}: built for another model, or by another version of bnn; "
             "build it again with bnn build"

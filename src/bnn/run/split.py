@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bnn.errors import BuildError, InputError
 from bnn.program.inputs import ready
 from bnn.program.program import Program
-from bnn.run import Outputs, Runtime, prepare
+from bnn.run import Allocating, Outputs, Runtime, prepare
 from bnn.run.crossings import Books
 from bnn.run.host_function import FunctionRuntime
 from bnn.run.stages import HostLayers, Stage, stages
@@ -125,6 +125,11 @@ class SplitRuntime:
         self._accelerated = accelerated
         largest = max(int(np.prod(stage.result.shape)) for stage in made)
         self.images_at_once = max(1, CHUNK_VALUES // largest)
+
+    def allocate(self, images: int) -> NDArray[Any] | None:
+        """Return an array that the first part reads without a copy; None if it has none."""
+        first = self.runtimes[0]
+        return first.allocate(images) if isinstance(first, Allocating) else None
 
     def run(self, inputs: NDArray[Any]) -> Outputs:
         """Run a batch, see :meth:`bnn.run.Runtime.run`.

@@ -180,15 +180,17 @@ class Pad(_Framed):
 
 @dataclass(frozen=True)
 class Resize(WordPasser):
-    """``bnn_resize``: removes the top bits of each word, or adds zero bits at the top.
+    """``bnn_resize``: removes the top bits of each word, or adds bits at the top.
 
-    The circuit consists of wires only.
+    The added bits are zeros, or copies of the sign if a word is a signed number. The circuit
+    consists of wires only.
     """
 
     module: ClassVar[str] = "bnn_resize"
     bits: int
     to: int
     words: int
+    signed: bool = False
 
     @property
     def output_bits(self) -> int:
@@ -197,11 +199,13 @@ class Resize(WordPasser):
 
     def generics(self) -> dict[str, Generic]:
         """Return the parameters of the module's instance, by name."""
-        return {"FROM": self.bits, "TO": self.to}
+        signed: dict[str, Generic] = {"SIGNED": 1} if self.signed else {}
+        return {"FROM": self.bits, "TO": self.to, **signed}
 
     def golden(self, words: Words) -> list[int]:
-        """Return the expected output: each word cut to its low ``to`` bits."""
-        return [word & ((1 << self.to) - 1) for word in words]
+        """Return the expected output: each word cut or extended to ``to`` bits."""
+        sign = 1 << (self.bits - 1) if self.signed else 0
+        return [((word ^ sign) - sign) & ((1 << self.to) - 1) for word in words]
 
 
 @dataclass(frozen=True)

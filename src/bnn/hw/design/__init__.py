@@ -11,11 +11,13 @@ scores; the host computes the operations after the scores, such as the arg max, 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bnn._typing import assert_never
 from bnn.errors import BuildError
 from bnn.hw.design.dots import dot
 from bnn.hw.design.elements import add, concat, multiply, rescale, threshold
-from bnn.hw.design.ends import input_end, output_end
+from bnn.hw.design.ends import input_end, output_end, stored
 from bnn.hw.design.needs import Needs
 from bnn.hw.design.parts import MEMORY_IN, MEMORY_OUT, Design, Instance, LazyContents, Port
 from bnn.hw.design.states import close_state, open_state
@@ -23,6 +25,7 @@ from bnn.hw.design.windows import pool, window
 from bnn.hw.design.wiring import Wiring
 from bnn.hw.flat import Circuit
 from bnn.hw.folding import Folding, dots
+from bnn.hw.memory_layout import ByteLayout
 from bnn.program.operations import (
     Add,
     ArgMax,
@@ -60,6 +63,7 @@ def build(program: Program, folding: Folding) -> Design:
                 f"{fold.pixels}"
             )
     needs = Needs.of(program)
+    folding = replace(folding, input=stored(program, folding.input))
     wiring = Wiring(needs.program, folding, needs)
     source = input_end(wiring)
     preset = {state.name: open_state(wiring, state) for state in needs.states}
@@ -72,12 +76,15 @@ def build(program: Program, folding: Folding) -> Design:
     blocks = {*wiring.streams, *(each.name for each in wiring.instances)}
     for name in folding.fifos:
         if name not in blocks:
+            advice = "remove it"
+            if name.startswith("input_") and isinstance(source, ByteLayout):
+                advice += ", or give the folding 'input': 'packed' as before"
             raise BuildError(
-                f"the folding has fifos.{name}, but the design has no block {name!r}; remove it"
+                f"the folding has fifos.{name}, but the design has no block {name!r}; {advice}"
             )
     return Design(
         program,
-        folding,
+        replace(folding, output="int32" if target.is_int32 else "packed"),
         tuple(wiring.instances),
         wiring.streams,
         LazyContents(wiring.contents),

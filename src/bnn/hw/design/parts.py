@@ -10,7 +10,7 @@ from bnn.hw.blocks.block import Block
 from bnn.hw.blocks.matrix import Contents
 from bnn.hw.flat import Side
 from bnn.hw.folding import Folding
-from bnn.hw.memory_layout import InputLayout, OutputLayout
+from bnn.hw.memory_layout import ByteLayout, InputLayout, OutputLayout
 from bnn.program.precision import Precision
 from bnn.program.program import Program
 
@@ -111,7 +111,7 @@ class Design:
     instances: tuple[Instance, ...]
     streams: Mapping[str, int]
     contents: Mapping[str, Contents]
-    source: InputLayout
+    source: ByteLayout | InputLayout
     target: OutputLayout
     ports: Mapping[str, Port]
     sides: tuple[Side, ...] = ()
@@ -136,6 +136,16 @@ class Design:
                 return (MEMORY_IN, MEMORY_OUT)
             case _:
                 return ()
+
+    @property
+    def input(self) -> str:
+        """How images are stored in memory: ``bytes`` or ``packed``."""
+        return "bytes" if isinstance(self.source, ByteLayout) else "packed"
+
+    @property
+    def output(self) -> str:
+        """How results are stored in memory: ``int32`` or ``packed``."""
+        return "int32" if self.target.is_int32 else "packed"
 
     @property
     def fills(self) -> dict[str, int]:

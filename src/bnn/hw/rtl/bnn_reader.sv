@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// AXI4 reads: fetches `images` times WORDS 64-bit words from `address` on, in order.
+// AXI4 reads: fetches `images` images from `address` on, in order, as 64-bit words.
+//
+// An image is WORDS words and REST bytes; the next one follows without a gap. Each word is read
+// once; the last one is read whole, also if the last image ends within it.
 //
 // Bursts of up to 16 beats that never cross a 4 KiB line; several may be on their way. A burst is
 // asked for only when the FIFO has room for all of it, so m_axi_rready is always 1. Words that
@@ -7,7 +10,8 @@
 // offered 3 cycles after its beat.
 `default_nettype none
 module bnn_reader #(
-    parameter int WORDS = 1,  // 64-bit words of an image, at least 1
+    parameter int WORDS = 1,  // whole 64-bit words of an image, at least 1
+    parameter int REST  = 0,  // bytes of an image beyond these, 0 to 7
     parameter int DEPTH = 64  // words of the FIFO, at least 16: one burst
 ) (
     input  wire         clk,            // registers change at its rising edge
@@ -34,20 +38,27 @@ module bnn_reader #(
     if (WORDS < 1) begin : gen_refuse_words
         $error("bnn_reader: WORDS must be at least 1");
     end
+    if (REST < 0 || REST > 7) begin : gen_refuse_rest
+        $error("bnn_reader: REST must be from 0 to 7");
+    end
     if (DEPTH < 16) begin : gen_refuse_depth
         $error("bnn_reader: DEPTH must be at least 16, the beats of a burst");
     end
 `endif
-    localparam int WW = $clog2(WORDS + 1);
+    localparam int MORE = REST != 0 ? 1 : 0;  // an image may need a word more
+    localparam int WW = $clog2(WORDS + MORE + 1);
     localparam int CW = $clog2(DEPTH + 1);
     typedef enum logic [1:0] {IDLE, SIZE, ASK} state_t;
     state_t state;
     logic [31:0] images_left;
     logic [WW-1:0] words_left;
+    logic [2:0] spare;                      // bytes of an image's last word that are the next one's
     logic [4:0] beats;
     logic last, last_image;                 // the burst ends an image; the image is the last
     logic [CW-1:0] reserved;                // words asked for or in the FIFO
 
+    // Words of the next image that are not read yet.
+    wire [WW-1:0] words = MORE != 0 && spare < 3'(REST) ? WW'(WORDS + MORE) : WW'(WORDS);
     // Beats to the image's end and to the 4 KiB line, at most 16.
     wire [9:0] to_line = 10'd512 - {1'b0, m_axi_araddr[11:3]};
     wire [4:0] by_line = to_line > 10'd16 ? 5'd16 : to_line[4:0];
@@ -71,7 +82,8 @@ module bnn_reader #(
                     state        <= SIZE;
                     m_axi_araddr <= address;
                     images_left  <= images;
-                    words_left   <= WW'(WORDS);
+                    words_left   <= WW'(WORDS + MORE);
+                    spare        <= 3'd0 - 3'(REST);
                     last_image   <= images == 32'd1;
                 end
                 SIZE: if (reserved <= CW'(DEPTH - 16)) begin
@@ -82,8 +94,9 @@ module bnn_reader #(
                 end
                 ASK: if (m_axi_arready) begin
                     m_axi_araddr <= m_axi_araddr + 64'({beats, 3'b000});
-                    words_left   <= last ? WW'(WORDS) : words_left - WW'(beats);
+                    words_left   <= last ? words : words_left - WW'(beats);
                     images_left  <= images_left - 32'(last);
+                    if (last) spare <= spare - 3'(REST);
                     if (last) last_image <= images_left == 32'd2;
                     state <= last && last_image ? IDLE : SIZE;
                 end
