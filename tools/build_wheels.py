@@ -90,6 +90,9 @@ TARGETS = (
 #: Libraries that an extension may need: the C library's.
 LIBRARIES = re.compile(r"(libc|libm|libdl|librt|libpthread|ld-linux[\w-]*)\.so\.\d+$")
 
+#: The linker's list of exported symbols: not the C++ library's, which zig links into the extension.
+EXPORTS = "{ global: PyInit__native; local: *; };\n"
+
 #: Types behind the names of ``pyconfig.h`` that Python's headers and the extension depend on.
 TYPES = {
     "SIZEOF_DOUBLE": "double",
@@ -164,6 +167,7 @@ def scripts(target: Target) -> Path:
         if not path.is_file() or path.read_text("utf-8") != script:
             path.write_text(script, encoding="utf-8")
             path.chmod(0o755)
+    (folder / "exports.map").write_text(EXPORTS, encoding="utf-8")
     return folder
 
 
@@ -219,6 +223,7 @@ def build(target: Target, minor: int, python: Path, out: Path) -> Path:
         f"-DCMAKE_CXX_COMPILER={tools / 'c++'}",
         f"-DCMAKE_AR={tools / 'ar'}",
         f"-DCMAKE_RANLIB={tools / 'ranlib'}",
+        f"-DCMAKE_MODULE_LINKER_FLAGS=-Wl,--version-script={tools / 'exports.map'}",
         f"-DPython_INCLUDE_DIR={include}",
         *target.cmake,
     )
