@@ -217,6 +217,8 @@ def build(target: Target, minor: int, python: Path, out: Path) -> Path:
     include = headers(target, minor, python)
     program = builder(minor, python)
     suffix = ".abi3.so" if minor == MINORS[-1] else f".cpython-3{minor}-{target.suffix}.so"
+    # nanobind's headers for the stable ABI use stderr, which zig's C++ library does not bring along.
+    flags = ("-DCMAKE_CXX_FLAGS=-include stdio.h",) if minor == MINORS[-1] else ()
     options = (
         "-DCMAKE_SYSTEM_NAME=Linux",
         f"-DCMAKE_SYSTEM_PROCESSOR={target.machine}",
@@ -226,6 +228,7 @@ def build(target: Target, minor: int, python: Path, out: Path) -> Path:
         f"-DCMAKE_MODULE_LINKER_FLAGS=-Wl,--version-script={tools / 'exports.map'}",
         f"-DPython_INCLUDE_DIR={include}",
         *target.cmake,
+        *flags,
     )
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.whl")}
     run(

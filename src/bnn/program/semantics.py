@@ -151,7 +151,10 @@ def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: in
     ``fill``: value of the padding.
     """
     top, left, bottom, right = padding
-    padded = np.pad(maps, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    count, height, width, channels = maps.shape
+    shape = (count, top + height + bottom, left + width + right, channels)
+    padded = np.full(shape, np.int64(fill), maps.dtype)  # np.pad takes no 64 bits on a 32-bit board
+    padded[:, top : top + height, left : left + width] = maps
     views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
     patches: Array = views[:, :: stride[0], :: stride[1]]
     return patches
