@@ -217,7 +217,7 @@ def build(target: Target, minor: int, python: Path, out: Path) -> Path:
     include = headers(target, minor, python)
     program = builder(minor, python)
     suffix = ".abi3.so" if minor == MINORS[-1] else f".cpython-3{minor}-{target.suffix}.so"
-    # nanobind's headers for the stable ABI use stderr, which zig's C++ library does not bring along.
+    # nanobind uses stderr in headers for the stable ABI; the header of zig's C++ library lacks it.
     flags = ("-DCMAKE_CXX_FLAGS=-include stdio.h",) if minor == MINORS[-1] else ()
     options = (
         "-DCMAKE_SYSTEM_NAME=Linux",

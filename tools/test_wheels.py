@@ -218,7 +218,7 @@ def test(machine: Machine, site: Path, extra: list[str]) -> None:
     program = python(machine, machine.processors[0], site)
     words = [program, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:warnings"]
     done = subprocess.run(
-        [*words, "-o", f"cache_dir={machine.folder}/cache", *(extra or TESTS[machine.name])],
+        [*words, *(extra or TESTS[machine.name])],
         cwd=ROOT,
         env=os.environ | {"BNN_EMULATED": "1"},
         check=False,
