@@ -34,29 +34,20 @@ WORK = ROOT / "build" / "machines"
 PACKAGES = ("python3.11", "python3-numpy", "python3-pil", "libstdc++6")
 #: What the package and its tests need beside NumPy and Pillow. All but safetensors is pure Python.
 OTHERS = ("safetensors>=0.4", "typer>=0.16,<0.29", "rich>=13", "pytest>=8.2", "hypothesis>=6.100")
-#: Tests that are run on each processor: classification, the driver over a recorded session.
+#: The driver over a recorded session.
 DRIVER = (
     "tests/hw/test_board.py::test_recorded_session_is_said_again_word_for_word",
     "tests/hw/test_board.py::test_a_driver_that_says_something_else_is_caught",
     "tests/hw/test_board.py::test_a_ledger_is_bounded",
     "tests/hw/test_sessions.py",
 )
+COMMON = (
+    *("tests/run/test_native.py", "tests/run/test_inputs.py", "tests/run/test_reference.py"),
+    *("tests/program", "tests/test_classifier.py", *DRIVER),
+)
 TESTS = {
-    "armv7l": (
-        *("tests/run/test_native.py", "tests/run/test_cpu.py", "tests/run/test_inputs.py"),
-        *("tests/test_classifier.py", "tests/program", *DRIVER),
-    ),
-    "aarch64": (
-        *(
-            "tests/run",
-            "tests/program",
-            "tests/model",
-            "tests/lower",
-            "tests/network",
-            "tests/data",
-        ),
-        *("tests/test_classifier.py", "tests/test_original.py", "tests/test_values.py", *DRIVER),
-    ),
+    "armv7l": COMMON,
+    "aarch64": (*COMMON, "tests/run/test_cpu.py", "tests/data/pictures", "tests/test_values.py"),
 }
 
 

@@ -153,7 +153,8 @@ def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: in
     top, left, bottom, right = padding
     count, height, width, channels = maps.shape
     shape = (count, top + height + bottom, left + width + right, channels)
-    padded = np.full(shape, np.int64(fill), maps.dtype)  # np.pad takes no 64 bits on a 32-bit board
+    # Not np.pad, which takes no fill of 64 bits on a 32-bit processor.
+    padded = np.full(shape, np.int64(fill), np.int64)
     padded[:, top : top + height, left : left + width] = maps
     views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
     patches: Array = views[:, :: stride[0], :: stride[1]]
@@ -205,7 +206,7 @@ def threshold(maps: Array, op: Threshold) -> Array:
     signed = maps if op.signs is None else maps * op.signs
     count = np.zeros_like(signed)
     if signed.size * op.thresholds.shape[1] <= _PIECE:
-        count = (op.thresholds <= signed[..., np.newaxis]).sum(axis=-1)
+        count = (op.thresholds <= signed[..., np.newaxis]).sum(axis=-1, dtype=np.int64)
     elif op.thresholds.shape[1] <= MAX_COUNTED_LEVELS:
         for level in op.thresholds.T.astype(np.int64):
             count += level <= signed
@@ -265,7 +266,7 @@ def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
     ``rule``: see :class:`bnn.program.operations.ArgMax`.
     """
     fired: NDArray[np.bool_] = values > 0
-    classes: NDArray[np.int64] = values.argmax(axis=1)
+    classes: NDArray[np.int64] = values.argmax(axis=1).astype(np.int64)
     match rule:
         case "first":
             return classes
@@ -273,7 +274,7 @@ def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
             classes[~fired.any(axis=1)] = 0
             return classes
         case "highest-positive":
-            classes = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1)
+            classes = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1).astype(np.int64)
             classes[~fired.any(axis=1)] = 0
             return classes
     raise ValueError(rule)
