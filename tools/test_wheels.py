@@ -47,7 +47,10 @@ COMMON = (
 )
 TESTS = {
     "armv7l": COMMON,
-    "aarch64": (*COMMON, "tests/run/test_cpu.py", "tests/data/pictures", "tests/test_values.py"),
+    "aarch64": (
+        *(*COMMON, "tests/test_values.py"),
+        *("tests/data/pictures/test_seen.py", "tests/data/pictures/test_golden_pictures.py"),
+    ),
 }
 
 
