@@ -42,7 +42,7 @@ ifneq ($(SHARED_ZOO),)
 export BNN_ZOO ?= $(SHARED_ZOO)
 endif
 
-.PHONY: docs docs-translate docs-check notebooks demo test test-serve test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
+.PHONY: docs docs-translate docs-check notebooks demo test test-oldest test-serve test-wheels wheels test-slow test-train test-hw synth test-native test-cross sanitize faults fuzz mutate differential \
     bench lint format wasm dist-check clean
 .DELETE_ON_ERROR:
 
@@ -56,6 +56,10 @@ test: lint test-native
 # What takes minutes: whole test sets on the reference runtime.
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m slow
+
+# The core with the oldest Python, NumPy and Pillow that it supports: those of PYNQ 3.0's image.
+test-oldest:
+	@PYTEST_ARGS="$(PYTEST_ARGS)" tools/test-oldest
 
 # The server's own lane: clients that others wrote, which no user needs.
 test-serve: $(INSTALLED)
@@ -210,6 +214,18 @@ bench: $(INSTALLED)
 # are in the tree. Minutes the first time, while the C++ library of that target is compiled.
 wasm: $(INSTALLED)
 	$(BIN)/python tools/build_wasm.py
+
+# Wheels for x86_64, aarch64 and armv7l and the source archive, into dist; compiled by zig c++, for each
+# Python of this machine with its headers. Minutes the first time.
+wheels: $(INSTALLED)
+	@$(PIP) install --no-build-isolation --editable '.[release]'
+	$(BIN)/python tools/build_wheels.py
+
+# Those for ARM, run under qemu-user with a Python of that processor (MACHINES="armv7l aarch64"). Needs
+# the network the first time, and Debian's qemu-user.
+MACHINES ?=
+test-wheels: $(INSTALLED)
+	$(BIN)/python tools/test_wheels.py $(MACHINES)
 
 # The files of a release: built into dist, and each proved to install and work in a fresh environment
 # without a network. Minutes; needs the network once, for the wheels of others.

@@ -20,6 +20,7 @@ from PIL import Image
 import bnn
 from bnn.data.pictures.line_checks import fitted
 from bnn.data.pictures.lines import fraktur_columns, plain_codes, plain_columns
+from bnn.data.pictures.pillow import Transpose
 from bnn.errors import (
     BnnError,
     BnnWarning,
@@ -133,7 +134,7 @@ def _picture(kind: str) -> Image.Image:
     line = Image.fromarray(_text())
     match kind:
         case "turned":
-            line = line.transpose(Image.Transpose.ROTATE_90)
+            line = line.transpose(Transpose.ROTATE_90)
             line.getexif()[274] = 6
         case "deep":
             file = io.BytesIO()

@@ -22,6 +22,7 @@ from PIL import Image
 from bnn.classifier import decide
 from bnn.data import cifar, idx
 from bnn.data.pictures.depth import is_deep
+from bnn.data.pictures.pillow import Resampling
 from bnn.data.pictures.rules import (
     decoding,
     image_to_cifar_array,
@@ -40,7 +41,7 @@ from bnn.run import Outputs, Runtime, check_hardware, hardware, prepare
 
 # Scripts of the original say Image.ANTIALIAS, a name that Pillow 10 dropped.
 if not hasattr(Image, "ANTIALIAS"):
-    Image.ANTIALIAS = Image.Resampling.LANCZOS  # type: ignore[attr-defined]
+    Image.ANTIALIAS = Resampling.LANCZOS  # type: ignore[attr-defined]
 
 RUNTIME_HW = "python_hw"
 RUNTIME_SW = "python_sw"

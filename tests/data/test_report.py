@@ -19,6 +19,7 @@ from PIL import Image, ImageFilter
 from bnn.data.duplicates import repeated
 from bnn.data.folder import open_folder
 from bnn.data.look import Looks, Notebook, Reader, look_at_arrays
+from bnn.data.pictures.pillow import Resampling
 from bnn.data.pictures.preprocess import Stretch, Thumbnail
 from bnn.data.report import DataReport, Finding, _counted, make_report
 from bnn.data.sets import DataSet
@@ -31,7 +32,7 @@ def scene(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     """A smooth picture like no other."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
-    return coarse.resize(size, Image.Resampling.BICUBIC)
+    return coarse.resize(size, Resampling.BICUBIC)
 
 
 def put(path: Path, image: Image.Image, **options: Any) -> None:
@@ -153,7 +154,7 @@ def test_the_same_picture_in_a_class_in_two_and_in_two_parts(folder: Path, tmp_p
 @pytest.mark.parametrize(
     "change",
     [
-        lambda image: image.resize((128, 96), Image.Resampling.LANCZOS),
+        lambda image: image.resize((128, 96), Resampling.LANCZOS),
         lambda image: image.point(lambda level: min(255, level + 6)),
         lambda image: image.filter(ImageFilter.GaussianBlur(0.7)),
     ],

@@ -277,6 +277,7 @@ def test_every_value_of_every_edge_keeps_what_was_proved(program: Program, seed:
     inputs = program.input.check(programs.batches(program, 3, seed))
     for name, values in evaluate(program, inputs).items():
         edge = program.edges[name]
+        assert values.dtype == np.int64  # also where NumPy's own integers have 32 bits
         assert values.shape[1:] == edge.shape
         assert edge.low <= values.min()
         assert values.max() <= edge.high

@@ -179,6 +179,7 @@ def test_figures_count_the_body() -> None:
 
 
 def test_who_cannot_run_sequences_refuses_them(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
     model = Model(program(), ("a", "b", "c"), name="recurrent")
     with pytest.raises(RuntimeUnavailableError, match="bnn ocr"):
         Classifier(model)
@@ -201,6 +202,7 @@ def test_who_cannot_run_sequences_refuses_them(tmp_path: Path) -> None:
     ],
 )
 def test_other_new_operations_are_refused_by_name(op: Any, reason: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
     flat = Program(IntegerInput((2,), INT(4)), (op,), "y")
     model = Model(flat, tuple(map(str, range(flat.classes))), name="m")
     if isinstance(op, Dot):

@@ -92,7 +92,7 @@ def test_threshold_counts_what_is_reached(values: Any, levels: Any, sign: int) -
 def test_threshold_at_the_ends_of_32_bits() -> None:
     ends = [[-(1 << 31), (1 << 31) - 1]]
     op = Threshold("t", "d", ends, UINT(2), signs=[-1])
-    values = np.array([-(1 << 31), 1 - (1 << 31), 0, (1 << 31) - 1])
+    values = np.array([-(1 << 31), 1 - (1 << 31), 0, (1 << 31) - 1], np.int64)
     assert threshold(values.reshape(1, 4, 1, 1), op).ravel().tolist() == [2, 2, 1, 1]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bnn.data.pictures.pillow import Resampling
+
 
 def write_y4m(
     path: Path, pictures: Sequence[Image.Image], rate: int = 30, repeats: int = 30
@@ -24,7 +26,7 @@ def write_y4m(
 def _planes(picture: Image.Image) -> bytes:
     """Luma at full size, both chromas at half size, of the picture in a square on white."""
     sheet = Image.new("RGB", (640, 480), "white")
-    sheet.paste(picture.convert("RGB").resize((480, 480), Image.Resampling.NEAREST), (80, 0))
+    sheet.paste(picture.convert("RGB").resize((480, 480), Resampling.NEAREST), (80, 0))
     values = np.asarray(sheet.convert("YCbCr"))
     halves = values.reshape(240, 2, 320, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8)
     return values[..., 0].tobytes() + halves[..., 1].tobytes() + halves[..., 2].tobytes()

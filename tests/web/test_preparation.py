@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import bnn
+from bnn.data.pictures.pillow import Resampling
 from bnn.data.pictures.preprocess import Digit, OnBlack, Preprocess, Stretch, Thumbnail
 from bnn.errors import DataError
 
@@ -50,7 +51,7 @@ def _package_bytes(
 def _noise(seed: int, height: int, width: int, *, alpha: bool = False) -> NDArray[np.uint8]:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (height // 9 + 2, width // 9 + 2, 4), np.uint8)
-    large = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+    large = np.asarray(Image.fromarray(coarse).resize((width, height), Resampling.BICUBIC))
     rgba = large.copy()
     rgba[::3, ::2] = random.integers(0, 256, rgba[::3, ::2].shape, np.uint8)
     if not alpha:

@@ -113,8 +113,11 @@ def _no_picture(value: Any) -> str:
 
 def _array(model: Model, values: Any) -> NDArray[Any]:
     try:
-        array = np.asarray(values)
-    except ValueError as reason:
+        with warnings.catch_warnings():
+            # Before 1.24 NumPy warns of lists of unequal lengths, and makes an array of lists.
+            warnings.filterwarnings("error", "Creating an ndarray from ragged")
+            array = np.asarray(values)
+    except (ValueError, Warning) as reason:
         raise InputError(f"inputs are not an array: {reason}") from reason
     if array.shape == (0,):
         return np.empty((0, *model.program.input.shape), np.int16)

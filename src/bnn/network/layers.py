@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ from bnn.program.operations import INPUT, MAX_COUNTED_LEVELS, MAX_VALUE_BITS, Bo
 from bnn.program.precision import Precision
 
 Shape = tuple[int, int, int]
-Real = NDArray[np.floating[Any]]
+Real: TypeAlias = "NDArray[np.floating[Any]]"  # NumPy 1.21 has no np.floating[Any]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Rounding = Literal["even", "half-up", "floor", "ceil", "zero"]

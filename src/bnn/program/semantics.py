@@ -151,7 +151,11 @@ def _patches(maps: Array, kernel: Pair, stride: Pair, padding: Borders, fill: in
     ``fill``: value of the padding.
     """
     top, left, bottom, right = padding
-    padded = np.pad(maps, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    count, height, width, channels = maps.shape
+    shape = (count, top + height + bottom, left + width + right, channels)
+    # Not np.pad, which takes no fill of 64 bits on a 32-bit processor.
+    padded = np.full(shape, np.int64(fill), np.int64)
+    padded[:, top : top + height, left : left + width] = maps
     views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
     patches: Array = views[:, :: stride[0], :: stride[1]]
     return patches
@@ -202,7 +206,7 @@ def threshold(maps: Array, op: Threshold) -> Array:
     signed = maps if op.signs is None else maps * op.signs
     count = np.zeros_like(signed)
     if signed.size * op.thresholds.shape[1] <= _PIECE:
-        count = (op.thresholds <= signed[..., np.newaxis]).sum(axis=-1)
+        count = (op.thresholds <= signed[..., np.newaxis]).sum(axis=-1, dtype=np.int64)
     elif op.thresholds.shape[1] <= MAX_COUNTED_LEVELS:
         for level in op.thresholds.T.astype(np.int64):
             count += level <= signed
@@ -262,7 +266,7 @@ def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
     ``rule``: see :class:`bnn.program.operations.ArgMax`.
     """
     fired: NDArray[np.bool_] = values > 0
-    classes: NDArray[np.int64] = values.argmax(axis=1)
+    classes: NDArray[np.int64] = values.argmax(axis=1).astype(np.int64)
     match rule:
         case "first":
             return classes
@@ -270,7 +274,7 @@ def arg_max(values: Array, rule: str) -> NDArray[np.int64]:
             classes[~fired.any(axis=1)] = 0
             return classes
         case "highest-positive":
-            classes = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1)
+            classes = values.shape[1] - 1 - fired[:, ::-1].argmax(axis=1).astype(np.int64)
             classes[~fired.any(axis=1)] = 0
             return classes
     raise ValueError(rule)

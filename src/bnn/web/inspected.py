@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.data.pictures.pillow import Resampling
 from bnn.model.html import escape
 from bnn.model.model import Model
 from bnn.program.operations import INPUT, Dot, Op, Threshold, Window
@@ -110,7 +111,7 @@ def _png(sheet: NDArray[np.uint8]) -> str:
     scale = max(1, min(10, 1000 // image.width))
     size = (image.width * scale, image.height * scale)
     file = BytesIO()
-    image.resize(size, Image.Resampling.NEAREST).save(file, "PNG", optimize=True)
+    image.resize(size, Resampling.NEAREST).save(file, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

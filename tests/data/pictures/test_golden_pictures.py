@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from bnn.data.pictures.pillow import Resampling, release
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
 from bnn.data.pictures.tiles import tiles
 from bnn.errors import BnnError, BnnWarning
 from support.golden import compare, digest
+
+#: Cases whose pictures are not the kept ones: Pillow 9.0 chooses other palettes when it makes them.
+OTHER_HERE = ("P ", "palette") if release() < (9, 1) else ()
 
 KINDS: dict[str, tuple[Preprocess, tuple[int, int, int]]] = {
     "thumbnail": (Thumbnail(), (16, 12, 3)),
@@ -33,7 +37,7 @@ def plain() -> Iterator[tuple[str, Image.Image]]:
     random = np.random.default_rng(2)
     for width, height in ((40, 30), (5, 60), (28, 28), (12, 16), (1, 1)):
         colour = Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8))
-        colour = colour.resize((width, height), Image.Resampling.BOX)
+        colour = colour.resize((width, height), Resampling.BOX)
         for mode in ("RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "HSV", "YCbCr", "I", "F", "I;16"):
             if mode == "I;16":
                 deep = random.integers(0, 65536, (height, width)).astype(np.uint16)
@@ -103,7 +107,7 @@ def test_prepared() -> None:
             if kind != "digit" and name.split()[-1] in ("two", "framed", "ruled", "table", "dots"):
                 continue  # these are for the search for a stroke
             found[f"{name}, {kind}"] = outcome(rule, image, shape)
-    compare("pictures", found)
+    compare("pictures", found, without=OTHER_HERE)
 
 
 def test_png_files(tmp_path: Any) -> None:
@@ -129,7 +133,7 @@ def test_png_files(tmp_path: Any) -> None:
         for kind, (rule, shape) in KINDS.items():
             text = outcome(rule, path, shape)
             found[f"{name}, {kind}"] = text.replace(str(path), "FILE")
-    compare("png-files", found)
+    compare("png-files", found, without=OTHER_HERE)
 
 
 def test_options_of_preparations() -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bnn.data import cifar
+from bnn.data.pictures.pillow import PORTABLE_MAPS, release
 from bnn.data.pictures.rules import (
     digit_array,
     image_to_cifar_array,
@@ -250,6 +251,8 @@ def test_missing_pictures(path: str, reason: str) -> None:
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"])
 def test_truncated_pictures(tmp_path: Path, format_: str) -> None:
+    if format_ == "PPM" and release() < PORTABLE_MAPS:
+        pytest.skip("this Pillow's portable maps are refused whole")
     path = tmp_path / "cut"
     picture(90, 60, "RGB").save(path, format_)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

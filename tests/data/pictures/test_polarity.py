@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import bnn
 from bnn.commands.main import app
 from bnn.data import idx
+from bnn.data.pictures.pillow import Resampling
 from bnn.data.pictures.polarity import all_settled, changed, settled
 from bnn.data.pictures.preprocess import Digit
 from bnn.data.pictures.rules import in_box, mnist_array
@@ -187,12 +188,12 @@ def test_the_server_prepares_arrays_alike() -> None:
 # --- larger pictures -----------------------------------------------------------------
 
 
-def _times(levels: Levels, factor: int, how: Image.Resampling) -> Levels:
+def _times(levels: Levels, factor: int, how: Resampling) -> Levels:
     height, width = levels.shape
     return np.asarray(Image.fromarray(levels).resize((width * factor, height * factor), how))
 
 
-NEAREST, CUBIC = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
+NEAREST, CUBIC = Resampling.NEAREST, Resampling.BICUBIC
 LARGER: dict[str, Callable[[Levels], Levels]] = {
     "twice": lambda one: _times(one, 2, NEAREST),
     "three times": lambda one: _times(one, 3, CUBIC),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import bnn
+from bnn.data.pictures.pillow import PORTABLE_MAPS, release
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
 from bnn.data.pictures.rules import turn_back
 from bnn.data.pictures.seen import open_one, orientation, seen
@@ -201,6 +202,12 @@ def test_portable_maps(maximum: int, plain: bool, tmp_path: Path) -> None:
     body = " ".join(map(str, values.ravel())).encode() if plain else values.tobytes()
     path = tmp_path / "deep.pgm"
     path.write_bytes(b"P%d 48 40 %d\n" % (2 if plain else 5, maximum) + body)
+    if release() < PORTABLE_MAPS:
+        with pytest.raises(
+            DataError, match=r"deep\.pgm: (Pillow .* wrongly|is not a picture|cannot be)"
+        ):
+            grey_of(path)
+        return
     assert np.abs(grey_of(path) - wanted_of(values, maximum)).max() <= 1
     colours = np.repeat(values, 3)
     path.write_bytes(b"P6 48 40 %d\n" % maximum + colours.tobytes())
@@ -268,6 +275,10 @@ def test_tiffs(
     file: bytes, values: NDArray[Any], black: float, white: float, tmp_path: Path
 ) -> None:
     (tmp_path / "deep.tif").write_bytes(file)
+    if release() < (9, 1) and black > white and values.dtype == np.uint16:  # unknown to it
+        with pytest.raises(DataError, match="is not a picture"):
+            grey_of(tmp_path / "deep.tif")
+        return
     np.testing.assert_array_equal(grey_of(tmp_path / "deep.tif"), wanted_of(values, white, black))
 
 
@@ -531,7 +542,7 @@ def test_a_black_palette_is_refused(tmp_path: Path) -> None:
 def test_first_frame(format_: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue", "white")]
     path = tmp_path / "moving"
-    frames[0].save(path, format_, save_all=True, append_images=frames[1:])
+    frames[0].save(path, format_, save_all=True, append_images=frames[1:], duration=90)
     with pytest.warns(BnnWarning, match="moving: has 3 frames; the first one is used"):
         red, _, blue = as_batch(bnn.load("cnv-w1a1"), path)[0, 16, 16].tolist()
     assert red > 200 > 50 > blue
@@ -574,7 +585,7 @@ def test_truncated_files(format_: str, share: float, tmp_path: Path) -> None:
     path = tmp_path / "cut"
     path.write_bytes(file.getvalue()[: int(share * len(file.getvalue()))])
     for rule in (Stretch(), Thumbnail(), Digit()):
-        with pytest.raises(DataError, match=r"cut: (cannot be read|is not a picture)"):
+        with pytest.raises(DataError, match=r"cut: (cannot be read|is not a picture|Pillow)"):
             rule.to_array(path, (28, 28, 1))
 
 

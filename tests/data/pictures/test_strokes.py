@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 import bnn
 from bnn.data.pictures import strokes
+from bnn.data.pictures.pillow import Resampling
 from bnn.data.pictures.preprocess import Digit
 from bnn.data.pictures.rules import digit_array
 from bnn.data.pictures.strokes import find_stroke, is_solid
@@ -121,7 +122,7 @@ def test_lined_paper() -> None:
 
 
 def test_large_photos() -> None:
-    large = sheet(225, 150, "from one side").resize((2400, 1800), Image.Resampling.BICUBIC)
+    large = sheet(225, 150, "from one side").resize((2400, 1800), Resampling.BICUBIC)
     assert (found(large) != BLACK).mean() < 0.06
 
 
@@ -162,7 +163,7 @@ def test_pale_digits_get_the_class_of_black_ones() -> None:
     classifier = bnn.Classifier("lfc-w1a1")
     for sample in samples:
         with Image.open(sample) as image:
-            stroke = np.asarray(image.convert("L").resize((280, 280), Image.Resampling.BICUBIC))
+            stroke = np.asarray(image.convert("L").resize((280, 280), Resampling.BICUBIC))
         drawn = np.pad(stroke, 60) > 127
         black, pale, chalk = (
             np.where(drawn, ink, paper).astype(np.uint8)
@@ -242,7 +243,7 @@ def test_a_table_is_no_ink(sides: tuple[int, int, int, int], level: int, noise: 
 @pytest.mark.parametrize("angle", [-12, -4, 3, 9])
 def test_a_sheet_that_lies_askew(angle: float) -> None:
     straight = surrounded(sheet(235, 25).rotate(-angle, fillcolor=235), (90, 90, 90, 90), 60)
-    askew = straight.rotate(angle, Image.Resampling.BICUBIC, fillcolor=60)
+    askew = straight.rotate(angle, Resampling.BICUBIC, fillcolor=60)
     assert (found(askew) != BLACK).mean() < 0.08
 
 
@@ -266,7 +267,7 @@ def test_a_frame_near_the_digit_is_no_ink(gap: int) -> None:
     classifier = bnn.Classifier("lfc-w1a1", "reference")
     for number, path in enumerate(sorted((Path(bnn.__file__).parent / "samples/mnist").glob("*"))):
         with Image.open(path) as image:
-            large = image.convert("L").resize((224, 224), Image.Resampling.BICUBIC)
+            large = image.convert("L").resize((224, 224), Resampling.BICUBIC)
         levels = np.pad(255 - np.asarray(large), gap + 30, constant_values=255)
         framed = Image.fromarray(levels)
         ImageDraw.Draw(framed).rectangle(

@@ -16,6 +16,7 @@ from PIL import Image
 
 from bnn.data.pictures.depth import is_deep
 from bnn.data.pictures.line_checks import dark_on_light, fitted
+from bnn.data.pictures.pillow import Resampling
 from bnn.data.pictures.rules import decoding, picture_name
 from bnn.data.pictures.seen import open_one, say_frames, seen
 from bnn.errors import DataError, InputError
@@ -100,7 +101,7 @@ def plain_columns(
             size = f"{image.width} x {image.height} pixels"
             raise DataError(f"{name}: {size} are too narrow: scaled, they have no column")
         _check_width(name, width, limit)
-        scaled = np.asarray(inverted.resize((width, rows), Image.Resampling.BILINEAR))
+        scaled = np.asarray(inverted.resize((width, rows), Resampling.BILINEAR))
     values = (scaled.T.astype(np.float32) / np.float32(255) - np.float32(0.5)) * np.float32(2)
     return plain_codes(values, bits)
 

@@ -21,6 +21,7 @@ from PIL import Image, ImageEnhance, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from bnn.data.pictures.pillow import Resampling, Transpose, check_format
 from bnn.errors import BnnError, DataError
 from bnn.system.files import open_file
 
@@ -77,6 +78,7 @@ def _opened(source: Callable[[], Any], name: str, is_jpeg: bool) -> Image.Image:
                 raise DataError(_too_many_pixels(name)) from None
             image = JpegImageFile(source())  # without Pillow's limit; ours follows
         try:
+            check_format(image, name)
             check_pixels(image, name)
             check_sides(image, name)
         except DataError:
@@ -162,7 +164,7 @@ def thumbnail_pillow6(image: Image.Image, size: tuple[int, int]) -> None:
     with decoding(picture_name(image)):
         image.draft(None, target)
         if image.size != target:
-            _become(image, _resized(image, target, Image.Resampling.LANCZOS))
+            _become(image, _resized(image, target, Resampling.LANCZOS))
 
 
 def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
@@ -175,7 +177,7 @@ def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def _resized(image: Image.Image, size: tuple[int, int], filter_: Image.Resampling) -> Image.Image:
+def _resized(image: Image.Image, size: tuple[int, int], filter_: Resampling) -> Image.Image:
     """Return a picture resized: first along the rows, then along the columns.
 
     The result of the first step has 8 bits. Pillow did so for a long time; newer versions resize
@@ -228,13 +230,13 @@ def turn_back(image: Image.Image) -> None:
     turn = image.tag_v2.get(274)
     decode(image)
     back = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_90,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_270,
     }
     if turn in back:
         _become(image, image.transpose(back[turn]))
@@ -265,7 +267,7 @@ def thumbnail_array(
     """
     target = fitted(size, shape[::-1])
     if image.size != target:
-        image = _resized(image, target, Image.Resampling.LANCZOS)
+        image = _resized(image, target, Resampling.LANCZOS)
     return _centred(image, shape, background)
 
 
@@ -292,7 +294,7 @@ def stretched(image: Image.Image, shape: tuple[int, int], mode: str) -> NDArray[
     """
     with decoding(picture_name(image)):
         flat = image.convert(mode)
-        return np.array(_resized(flat, (shape[1], shape[0]), Image.Resampling.BILINEAR))
+        return np.array(_resized(flat, (shape[1], shape[0]), Resampling.BILINEAR))
 
 
 def digit_array(
@@ -343,7 +345,7 @@ def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]
     """Return the second half of `digit_array`: the ink, cropped, fitted to ``shape``, inverted."""
     height, width = shape
     stroke = sheet.crop(ImageOps.invert(sheet).getbbox())
-    fitting = stroke.resize(_fit(stroke.size, (width, height)), Image.Resampling.NEAREST)
+    fitting = stroke.resize(_fit(stroke.size, (width, height)), Resampling.NEAREST)
     canvas = Image.new("L", (width, height), 255)
     canvas.paste(fitting, (int((width - fitting.width) / 2), int((height - fitting.height) / 2)))
     return np.where(np.asarray(canvas) == 0, np.uint8(255), np.uint8(1))
@@ -372,7 +374,7 @@ def mnist_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]
     if (box := ink.getbbox()) is None:
         return made
     stroke = ink.crop(box)
-    small = _resized(stroke, _fit(stroke.size, in_box(shape)[::-1]), Image.Resampling.BILINEAR)
+    small = _resized(stroke, _fit(stroke.size, in_box(shape)[::-1]), Resampling.BILINEAR)
     levels = np.asarray(small)
     if not levels.any():
         return made

@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from bnn.data.pictures.depth import check_colours, check_tiff, is_deep, to_8_bits
+from bnn.data.pictures.pillow import Transpose, check_format
 from bnn.data.pictures.rules import (
     WHITE,
     Colour,
@@ -39,13 +40,13 @@ from bnn.errors import BnnWarning, DataError
 
 _ORIENTATION, _SUBFILE = 274, 254
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
 }
 #: From this orientation on, width and height are exchanged.
 _LYING = 5
@@ -147,6 +148,7 @@ def seen(
     with decoding(name):
         if is_undecoded_jpeg(picture):
             return _of_jpeg(picture, within)
+        check_format(picture, name)
         raw = _raw_mode(picture)
         decode(picture)
         if 0 in picture.size:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from bnn.data.pictures.pillow import Resampling
+
 Mask = NDArray[np.bool_]
 
 #: Largest size (longer side, pixels) at which pictures are searched, and largest size of the grid
@@ -291,12 +293,12 @@ def _paper(sheet: NDArray[np.uint8], fading: bool) -> NDArray[np.float32]:
     step = max(min(image.size) / _STEPS, 1.0)
     steps = (max(round(image.width / step), 1), max(round(image.height / step), 1))
     beyond = _MAX_WIDTH if fading else 0
-    coarse = np.pad(np.asarray(image.resize(steps, Image.Resampling.BOX)), beyond, mode="edge")
+    coarse = np.pad(np.asarray(image.resize(steps, Resampling.BOX)), beyond, mode="edge")
     closed = Image.fromarray(coarse).filter(ImageFilter.MaxFilter(_MAX_WIDTH))
     closed = closed.filter(ImageFilter.MinFilter(_MAX_WIDTH)).filter(ImageFilter.BoxBlur(2))
     box = (beyond, beyond, beyond + steps[0], beyond + steps[1])
     smooth = closed.crop(box).convert("F")
-    return np.asarray(smooth.resize(image.size, Image.Resampling.BILINEAR), np.float32)
+    return np.asarray(smooth.resize(image.size, Resampling.BILINEAR), np.float32)
 
 
 def _clean(ink: Mask, edges: bool = False) -> Mask | None:
