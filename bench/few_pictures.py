@@ -116,7 +116,8 @@ def main() -> None:
     ).stdout.strip()
     machine = rows[0]["machine"]
     found = {
-        "command": f"python bench/few_pictures.py --count {given.count}",
+        "command": f"python bench/few_pictures.py --count {given.count}"
+        + (" --bundled-only" if given.bundled_only else ""),
         "commit": commit,
         "machine": machine,
         "pictures": given.count,
