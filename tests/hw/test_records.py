@@ -25,7 +25,8 @@ RECORDS = {
 
 
 def test_every_bundled_folding_has_a_record() -> None:
-    assert {folding for _, folding in RECORDS} == set(folds.bundled())
+    of_lstm = {"lstm-w2a2-fast"}  # its record is in test_scans.py
+    assert {folding for _, folding in RECORDS} | of_lstm == set(folds.bundled())
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -18,7 +18,7 @@ from bnn.errors import BuildError, DriverError
 from bnn.formats import lstm_pynq
 from bnn.hw.design import build
 from bnn.hw.flat import circuit
-from bnn.hw.folding import Folding, LayerFolding, balanced, dots
+from bnn.hw.folding import Folding, balanced, choose, dots
 from bnn.plan.events import simulate
 from bnn.plan.planner import plan
 from bnn.program.inputs import IntegerInput
@@ -259,10 +259,13 @@ def test_random_scans_equal_the_reference(seed: int) -> None:
     _random(seed, 20, simulated=True)
 
 
-def lstm_folding(program: Program, pe: int = 2, simd: int = 80) -> Folding:
-    """Of LSTM-PYNQ's W2A2: ``pe`` units of each gate at once, ``simd`` of their 160 inputs."""
-    gate, sums = LayerFolding(pe, simd, style="block"), LayerFolding(1, 64, style="block")
-    return Folding({dot.name: sums if "sums" in dot.name else gate for dot in dots(program)})
+def test_the_bundled_folding_of_lstm_pynq(data_dir: Path) -> None:
+    path = data_dir / "lstm-pynq/headers/W2A2.r_model_fw_bw.hpp.xz"
+    if not path.is_file():
+        pytest.skip("BNN_DATA has no lstm-pynq/headers")
+    program = lstm_pynq.load(path).program
+    design = build(program, choose(program, "lstm-w2a2-fast"))
+    assert simulate(design, 8).interval == 190
 
 
 @pytest.mark.hw
@@ -273,7 +276,7 @@ def test_a_line_of_lstm_pynq(data_dir: Path) -> None:
     if not (folder / "expected").is_dir():
         pytest.skip("BNN_DATA has no lstm-pynq/expected")
     model = lstm_pynq.load(folder / "headers/W2A2.r_model_fw_bw.hpp.xz")
-    folding = lstm_folding(model.program)
+    folding = choose(model.program, "lstm-w2a2-fast")
     reader = bnn.LineReader(model, runtime="sim", folding=folding)
     scores = reader.scores(folder / "plain/010077.bin.png", original=True)
     with np.load(folder / "expected/plain-W2A2-010077.npz") as known:

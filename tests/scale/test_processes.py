@@ -246,6 +246,9 @@ def test_results_of_something_else(changes: dict[str, Any], what: str, tmp_path:
     plan = {"model": "m", "sources": ["s"], "runtime": "cpu"}
     running._begin(tmp_path / "new", plan)
     running._begin(tmp_path / "new", plan)
+    running._begin(tmp_path / "new", {**plan, **changes})  # there are no results yet
+    running._begin(tmp_path / "new", plan)
+    (tmp_path / "new" / "part-00000.parquet").touch()
     with pytest.raises(BulkError, match=f"new: has results of {what}; give a new folder$"):
         running._begin(tmp_path / "new", {**plan, **changes})
 

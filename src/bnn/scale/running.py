@@ -164,9 +164,8 @@ def _plan(model: Model, sources: Sequence[str], runtime: str, column: str | None
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
     """Make the folder; if it exists, check that its results are of the same plan."""
     place = folder / _PLAN
-    has_results = (folder / _SUMMARY).exists() or any(folder.glob("part-*.parquet"))
-    if not place.exists() or not has_results:  # a refused run leaves a plan without results
-        if not place.exists() and folder.is_dir() and any(folder.iterdir()):
+    if not place.exists():
+        if folder.is_dir() and any(folder.iterdir()):
             raise BulkError(f"{folder}: holds other files; give a new folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -180,7 +179,11 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
         there = None
     if not isinstance(there, dict):
         raise BulkError(f"{place}: is damaged; give a new folder")
-    if different := [key for key in plan if there.get(key) != plan[key]]:
+    different = [key for key in plan if there.get(key) != plan[key]]
+    if different and not any(folder.glob("part-*.parquet")):
+        # A run that was refused at its first shard left a plan, and no results.
+        write_whole(place, json.dumps(plan, indent=1).encode(), BulkError)
+    elif different:
         what = " and ".join(f"other {key}" if key == "sources" else f"another {key}"
                             for key in different)  # fmt: skip
         raise BulkError(f"{folder}: has results of {what}; give a new folder")
