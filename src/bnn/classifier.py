@@ -328,7 +328,7 @@ class Classifier:
 
         Returns:
             uint8 (images, height, width, channels) for pictures; else int16, or float32 if the
-            model takes real numbers, (images, *input shape).
+            model takes real numbers; its shape is ``images`` and then that of one input.
 
         Raises:
             InputError: ``images`` is not a whole number of at least 0.
