@@ -205,7 +205,9 @@ def test_what_a_training_says_at_its_end(capsys: pytest.CaptureFixture[str]) -> 
         network="net",
         dataset="set",
         accuracy={"cpu": 0.98765},
-        labels=[0, 1],
+        labels=np.array([0, 1]),
+        predicted=np.array([0, 1]),
+        classes=("a", "b", "c"),
         scores=np.zeros((2, 3)),
         differing={"reference": 0, "cpu": 0},
     )
