@@ -15,6 +15,7 @@ from bnn.errors import BuildError
 from bnn.hw import folding as folds
 from bnn.hw.design import Design, build
 from bnn.hw.folding import Folding
+from bnn.program.operations import Concat, Multiply, Rescale
 from bnn.program.program import Program
 from bnn.run import prepare
 from hw.foldings import foldings
@@ -41,7 +42,12 @@ _SETTINGS = settings(
 ANY = (networks(LIMITS), {"bnn_window": 4, "bnn_max": 3, "loadable": 2, "stalls": 4})
 SHORTCUTS = (residuals(RESIDUAL), {"bnn_fork": 20, "bnn_add": 20, "pixels": 6, "stalls": 4})
 
-JOINS = (networks(HARDWARE), {"bnn_multiply": 4, "bnn_concat": 6, "bnn_rescale": 6, "stalls": 4})
+JOINS = (
+    networks(HARDWARE).filter(
+        lambda program: any(isinstance(op, Multiply | Concat | Rescale) for op in program.ops)
+    ),
+    {"bnn_multiply": 3, "bnn_concat": 3, "bnn_rescale": 3, "stalls": 4},
+)
 
 
 @pytest.mark.parametrize(

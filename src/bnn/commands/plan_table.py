@@ -71,10 +71,17 @@ def _speed(plan: Plan) -> Text:
     family = "" if plan.part.yosys == "xc7" else " Cells are estimated as on Xilinx' 7 series."
     return Text(
         f"{plan.fps:,.0f} images/s at {plan.clock_mhz:g} MHz on {plan.part.name}: "
-        f"{plan.cycles:,} cycles per image; slowest (*): {harmless(plan.bottleneck)}; {first}"
+        f"{plan.cycles:,} cycles per image; {_slowest(plan)}; {first}"
         f"parameters: {where}; probes: {plan.folding.probes}.\n{_clock(plan)}\n"
         f"Errors (+-): the largest on {cost.measured()}.{family}"
     )
+
+
+def _slowest(plan: Plan) -> str:
+    """Return the names of all that takes as long as the whole: layers, marked *, or the input."""
+    marked = [layer.name for layer in plan.layers if layer.cycles == plan.design.cycles]
+    names = marked if plan.bottleneck in marked else [*marked, plan.bottleneck]
+    return f"slowest{' (*)' if marked else ''}: {harmless(', '.join(names))}"
 
 
 def _clock(plan: Plan) -> str:
