@@ -29,8 +29,9 @@ def _layers(plan: Plan, title: str) -> Table:
     table.add_column("layer")
     for name in ("matrix", "PE", "SIMD", "pixels", "style", "cycles", "LUT", "BRAM36"):
         table.add_column(name, justify="right")
+    marked = _marked(plan)
     for layer in plan.layers:
-        slowest = layer.cycles == plan.design.cycles
+        slowest = layer.name in marked
         table.add_row(
             harmless(layer.name) + (" *" if slowest else ""),
             f"{layer.rows}x{layer.columns}",
@@ -77,9 +78,14 @@ def _speed(plan: Plan) -> Text:
     )
 
 
+def _marked(plan: Plan) -> list[str]:
+    """Return the names of the layers that take as many cycles as the whole design."""
+    return [layer.name for layer in plan.layers if layer.cycles == plan.design.cycles]
+
+
 def _slowest(plan: Plan) -> str:
     """Return the names of all that takes as long as the whole: layers, marked *, or the input."""
-    marked = [layer.name for layer in plan.layers if layer.cycles == plan.design.cycles]
+    marked = _marked(plan)
     names = marked if plan.bottleneck in marked else [*marked, plan.bottleneck]
     return f"slowest{' (*)' if marked else ''}: {harmless(', '.join(names))}"
 

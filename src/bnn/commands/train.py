@@ -181,7 +181,8 @@ def _train(
     from bnn.train.run import Settings
     from bnn.train.run import train as start
 
-    say = partial(_say, json=json) if _is_first() else _unsaid
+    # The first process of a training prints the lines of all.
+    say = partial(_say, json=json) if _is_first() else lambda _: None
     tell = _tell if _is_first() and not json else None
     watch = (lambda: progress("reading pictures")) if _is_first() else nullcontext
     told = FitOptions(progress=sys.stdout.isatty() and not json, say=say)
@@ -232,10 +233,6 @@ def certify(
 def _say(line: str, *, json: bool) -> None:
     """Print a line of progress at once: a log is read while the training runs."""
     print(harmless(line), file=sys.stderr if json else sys.stdout, flush=True)
-
-
-def _unsaid(_: str) -> None:
-    """Print nothing: the first process of the training prints the lines of all."""
 
 
 def _say_start() -> None:

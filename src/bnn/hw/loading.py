@@ -65,7 +65,7 @@ class Metadata:
                 values[n] for n in ("design_id", "words_in", "words_out", "parameter_writes")
             ]
             probes = tuple(values["probes"])
-            # Folders of before these choices have no such keys: all is packed.
+            # Folders that earlier versions built do not have these keys: all is packed.
             results = values.get("output", "packed")
             stored, numbers = values.get("input", "packed"), [*numbers, values.get("bytes_in", 0)]
         except KeyError as reason:

@@ -180,12 +180,12 @@ class AcceleratorRuntime:
         While the accelerator computes a piece of the batch, the next piece is copied.
         """
         piece: Piece | None = None
-        step = max(1, PIECE_BYTES // self.driver.metadata.image_bytes)
-        if self.accelerated.reads_pictures and self.driver.is_in_place(inputs):
-            step = len(inputs)
-        if self.accelerated.design.sides:
+        is_sequence = bool(self.accelerated.design.sides)
+        if is_sequence:
             self._check_sequence(inputs)
-            step = len(inputs)
+        in_place = self.accelerated.reads_pictures and self.driver.is_in_place(inputs)
+        whole = is_sequence or in_place
+        step = len(inputs) if whole else PIECE_BYTES // self.driver.metadata.image_bytes
         step = max(1, step)
         given, rest = self.accelerated.pack(inputs[:step]), inputs[step:]
         try:
@@ -193,7 +193,7 @@ class AcceleratorRuntime:
                 used, piece = piece, None
                 taken = self.driver.start(given, used)
                 given = given[taken:]
-                if self.accelerated.design.sides and len(given):
+                if is_sequence and len(given):
                     self.driver.wait()
                     raise DriverError(
                         f"the memory has room for {taken} columns of the sequence only; use the "

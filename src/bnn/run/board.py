@@ -119,7 +119,7 @@ def match(program: Program, folder: Path, values: dict[str, Any]) -> tuple[Accel
         raise DriverError(f"{path}: no such file: {_COPY}")
     known = Metadata.from_json(values)
     try:
-        # Foldings of before have no choice of input and output; driver.json says what was built.
+        # Foldings of earlier versions do not say how images are stored; driver.json does.
         folding = replace(folds.read(path, program), input=known.input, output=known.output)
         design = build(program, folding)
     except BuildError as reason:

@@ -109,7 +109,7 @@ class Keeper(Checkpoint):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state from a checkpoint."""
-        # Checkpoints of before have no loss: then an equal epoch is not better, as it was there.
+        # Checkpoints of earlier versions have no loss: as there, an equal epoch is not better.
         self._best = float(state["best"]), -float(state.get("loss", 0.0))
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bnn.data.pictures.polarity import replaced
+
 #: Black grounds: a quarter of the pixels at the edge, at least, are at most as light as this.
 MAX_GROUND = 64
 #: A thing on black has a pixel that is at least as light as this.
@@ -50,10 +52,8 @@ def all_on_black(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Pictures for which it returns None are not changed.
     """
-    made = pictures
-    for index, levels in enumerate(pictures[..., 0]):
-        now = on_black(levels)
-        if now is not None and now is not levels:
-            made = pictures.copy() if made is pictures else made
-            made[index, ..., 0] = now
-    return made
+    found = ((index, levels, on_black(levels)) for index, levels in enumerate(pictures[..., 0]))
+    return replaced(
+        pictures,
+        ((index, now) for index, levels, now in found if now is not None and now is not levels),
+    )

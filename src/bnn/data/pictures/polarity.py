@@ -7,7 +7,7 @@ size is not searched for a stroke, so it must be light on black already, or is c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +87,18 @@ def all_settled(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Pictures for which it returns None are not changed.
     """
+    return replaced(pictures, _changes(pictures[..., 0]))
+
+
+def replaced(
+    pictures: NDArray[np.uint8], changes: Iterable[tuple[int, NDArray[np.uint8]]]
+) -> NDArray[np.uint8]:
+    """Return ``pictures``, uint8 (N, height, width, 1), with other levels at some indexes.
+
+    ``pictures`` itself is not changed; it is returned if there are no changes.
+    """
     made = pictures
-    for index, now in _changes(pictures[..., 0]):
+    for index, now in changes:
         made = pictures.copy() if made is pictures else made
         made[index, ..., 0] = now
     return made
