@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compare the page's core in Chromium with the native kernels: one thread, batch 1.
 
+Then the page classifies the frames of a camera, a film that Chromium plays in its place.
+
 Rounds alternate between all of them, and the best round of each counts, so that another program on
 the machine disturbs none of them more than the others.
 
@@ -14,11 +16,14 @@ import base64
 import gzip
 import os
 import shutil
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 import bnn
 from bnn.run import prepare
@@ -27,6 +32,9 @@ from bnn.web.serve import PageServer
 from bnn.web.site import files
 
 MODELS = ("lfc-w1a1", "lfc-w1a2", "cnv-w1a1", "cnv-w1a2", "cnv-w2a2")
+#: Models that look at the camera; digits are drawn, or held before it.
+CAMERA_MODELS = ("cnv-w1a1", "cnv-w2a2")
+SAMPLE = Path(bnn.__file__).parent / "samples/cifar10/Frog.png"
 #: Names of the page's kernel sets.
 BROWSER = ("relaxed", "simd128", "portable")
 #: Files that the page loads before its first answer.
@@ -112,6 +120,41 @@ def first_result(browser: Any, url: str, rounds: int) -> tuple[float, float]:
     return min(ready), min(answered)
 
 
+def write_camera(path: Path, rate: int) -> None:
+    """Write a y4m film of 640 x 480 pixels: a picture that moves by 4 pixels a frame."""
+    sheet = Image.open(SAMPLE).convert("RGB").resize((480, 480))
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W640 H480 F{rate}:1 Ip A1:1 C420jpeg\n".encode())
+        for left in range(0, 160, 4):
+            frame = Image.new("RGB", (640, 480), "white")
+            frame.paste(sheet, (left, 0))
+            luma, blue, red = frame.convert("YCbCr").split()
+            halves = b"".join(plane.resize((320, 240)).tobytes() for plane in (blue, red))
+            file.write(b"FRAME\n" + luma.tobytes() + halves)
+
+
+def camera_rate(chromium: Any, executable: str | None, url: str, model: str, seconds: float) -> str:
+    """Return what the page itself says of its rate, with a camera of 30 frames a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "camera.y4m"
+        write_camera(film, 30)
+        flags = ["--no-sandbox", "--use-fake-ui-for-media-stream"]
+        flags += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+        browser = chromium.launch(executable_path=executable, args=flags)
+        page = browser.new_page()
+        page.goto(url)
+        page.wait_for_selector("html[data-ready=true]", state="attached")
+        page.click("#tab-camera")
+        for label in page.locator("#model-list label").all():
+            label.locator("input").set_checked(label.locator("b").inner_text() == model)
+        page.click("#camera-button")
+        page.wait_for_selector(f"[data-model={model}] .best")
+        page.wait_for_timeout(1000 * seconds)
+        said = str(page.locator("#camera-rate").evaluate("output => output.value"))
+        browser.close()
+    return said
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -138,6 +181,9 @@ def main() -> None:
             share = found["browser relaxed"] / found.get("native avx2", float("nan"))
             print(f"{name}: {told}; browser relaxed is {100 * share:.0f} % of native avx2")
         browser.close()
+        for name in CAMERA_MODELS:
+            rate = camera_rate(playwright.chromium, chromium, server.url, name, 6)
+            print(f"{name}: camera of 640 x 480, 30 frames a second: {rate}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import bnn
 from bnn.commands import frames
 from bnn.commands.frames import frames_of, middle_square
 from bnn.commands.main import app
-from bnn.errors import BnnError, DataError
+from bnn.errors import BnnError, DataError, InputError
 
 SAMPLES = Path(bnn.__file__).parent / "samples" / "cifar10"
 
@@ -98,7 +98,7 @@ def test_each_frame_has_a_line_in_a_pipe() -> None:
 
 
 def test_a_camera_has_a_line_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace(VideoCapture=_Camera))
+    monkeypatch.setitem(sys.modules, "cv2", _CV2)
     result = CliRunner().invoke(app, ["watch", "cnv-w1a1", "0"])
     assert len(result.stdout.splitlines()) == 2  # the first frame, and the last one at the end
 
@@ -134,6 +134,9 @@ class _Camera:
         self.left = 3 if source == 0 else 0
         self.source = source
 
+    def get(self, what: int) -> float:
+        return _CV2.stated if what == _CV2.CAP_PROP_FRAME_COUNT else -1
+
     def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
         return bool(self.source != 7)
 
@@ -147,8 +150,12 @@ class _Camera:
         _Camera.released += 1
 
 
+#: What stands in for OpenCV; ``stated``: frames that each video's header has.
+_CV2 = SimpleNamespace(VideoCapture=_Camera, CAP_PROP_FRAME_COUNT=7, stated=0.0)
+
+
 def test_a_camera_is_turned_to_rgb_and_cut_to_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace(VideoCapture=_Camera))
+    monkeypatch.setitem(sys.modules, "cv2", _CV2)
     before = _Camera.released
     found = list(frames_of("0"))
     assert [name for name, _ in found] == ["camera 0"] * 3
@@ -160,7 +167,7 @@ def test_a_camera_is_turned_to_rgb_and_cut_to_its_middle(monkeypatch: pytest.Mon
 
 
 def test_why_a_camera_cannot_be_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace(VideoCapture=_Camera))
+    monkeypatch.setitem(sys.modules, "cv2", _CV2)
     monkeypatch.setattr(frames, "_DEVICES", tmp_path)
     with pytest.raises(DataError, match="camera 7: no such camera; this machine has none"):
         list(frames_of("7"))
@@ -202,3 +209,30 @@ def test_the_square_in_the_middle(shape: tuple[int, ...]) -> None:
         square.flat[0]
         == frame[(shape[0] - square.shape[0]) // 2, (shape[1] - square.shape[1]) // 2].flat[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"), [(0, False), (-9.2e18, False), (3, False), (4, False), (5, True)]
+)
+def test_a_video_that_ends_early_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stated: float, said: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", _CV2)
+    monkeypatch.setattr(_CV2, "stated", stated)
+    assert len(list(frames_of("0"))) == 3
+    told = capsys.readouterr().err
+    assert ("camera 0: 3 frames could be read, its header states 5" in told) == said
+
+
+def test_pictures_are_named_with_their_folders(tmp_path: Path) -> None:
+    for folder in ("left", "right"):
+        shutil.copy(SAMPLES / "Cat.png", _made(tmp_path / folder) / "a.png")
+    (tmp_path / "right" / "b.heic").write_bytes(b"x")
+    names = [name for name, _ in frames_of(str(tmp_path))]
+    assert names == ["left/a.png", "right/a.png", "right/b.heic"]
+
+
+def test_a_port_without_a_page_is_refused() -> None:
+    result = CliRunner().invoke(app, ["watch", "cnv-w1a1", "0", "--port", "8000"])
+    assert isinstance(result.exception, InputError)
+    assert "--port is for --page" in str(result.exception)

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from bnn.errors import BnnError, DataError
 from bnn.system import install
+from bnn.system.terminal import notice
 
 #: A frame's name, and the frame: RGB uint8 (height, width, 3), the path of a picture, or why
 #: there is none.
 Frame = tuple[str, NDArray[np.uint8] | Path | DataError]
 #: Where Linux has its cameras.
 _DEVICES = Path("/dev")
+#: Share of the frames that a video's header states below which the video is called cut off.
+_WHOLE = 0.95
 #: Endings of animations, which Pillow reads.
 ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 
@@ -60,9 +63,9 @@ def _of_folder(folder: Path) -> Iterator[Frame]:
     if not found.pictures and not found.unreadable:
         raise DataError(f"{folder}: is a folder without pictures")
     for path in found.pictures:
-        yield path.name, path
+        yield path.relative_to(folder).as_posix(), path
     for one in found.unreadable:
-        yield one.path.name, DataError(str(one))
+        yield one.path.relative_to(folder).as_posix(), DataError(str(one))
 
 
 def _of_animation(path: Path) -> Iterator[Frame]:
@@ -95,12 +98,28 @@ def _of_video(source: int | str, name: str) -> Iterator[Frame]:
         if not there:
             hint = "; another program may be using it" if isinstance(source, int) else ""
             raise DataError(f"{name}: gives no frame{hint}")
+        count = 0
         while there:
             # OpenCV has blue first.
             yield name, np.ascontiguousarray(middle_square(frame)[..., ::-1])
+            count += 1
             there, frame = capture.read()
+        _say_if_cut(name, count, capture.get(cv2.CAP_PROP_FRAME_COUNT))
     finally:
         capture.release()
+
+
+def _say_if_cut(name: str, count: int, stated: float) -> None:
+    """Print a notice if a video gave clearly fewer frames than its header states.
+
+    A camera states none (0, or a negative number). Some headers hold an estimate from duration
+    and rate, so a few frames do not count.
+    """
+    if stated * _WHOLE > count + 1:
+        notice(
+            f"{name}: {count} frames could be read, its header states {stated:.0f}; the file may "
+            "be cut off or damaged"
+        )
 
 
 def _why_closed(number: int) -> str:

@@ -11,35 +11,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from bnn.errors import DataError
+from bnn.web.local import LocalHandler, LocalServer
 from bnn.web.machine import Busy, Failed, Machine
 from bnn.web.site import TYPES
 
-HOST = "127.0.0.1"
-#: Host names that a browser on this machine uses; a page of another site uses another name.
-_OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
-#: Seconds after which a connection that sends nothing is closed.
-_TIMEOUT_S = 30
 #: Content type of a POST request; a browser lets no page of another site send it.
 _BODY_TYPE = "application/octet-stream"
 _MAX_DIGITS = 9
-_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    # Both together: the page is alone in its process, and its clock shows microseconds.
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
-class PageServer(ThreadingHTTPServer):
+class PageServer(LocalServer):
     """A server of the page on the loopback address.
 
     Args:
@@ -51,23 +36,12 @@ class PageServer(ThreadingHTTPServer):
         DataError: the port cannot be used.
     """
 
-    daemon_threads = True
-
     def __init__(
         self, pages: Mapping[str, bytes], port: int = 0, machine: Machine | None = None
     ) -> None:
         self.pages = pages if machine is None else _told(pages, machine)
         self.machine = machine
-        try:
-            super().__init__((HOST, port), _Handler)
-        except (OSError, OverflowError) as reason:
-            why = getattr(reason, "strerror", None) or reason
-            raise DataError(f"port {port}: cannot be used: {why}; choose another --port") from None
-
-    @property
-    def url(self) -> str:
-        """The address of the page."""
-        return f"http://{HOST}:{self.server_address[1]}/"
+        super().__init__(port, _Handler)
 
 
 def _told(pages: Mapping[str, bytes], machine: Machine) -> Mapping[str, bytes]:
@@ -77,36 +51,24 @@ def _told(pages: Mapping[str, bytes], machine: Machine) -> Mapping[str, bytes]:
     return {**pages, "models.json": json.dumps(listed).encode()}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LocalHandler):
     server: PageServer
-    server_version = "bnn"
-    sys_version = ""
-    timeout = _TIMEOUT_S
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - a name of http.server
         self._answer(body=True)
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802 - a name of http.server
         self._answer(body=False)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - a name of http.server
         self.close_connection = True  # a body that is not read would be the next request
-        if self._is_foreign():
+        if self.is_foreign():
             return
         if self.server.machine is None:
             self.send_error(HTTPStatus.NOT_IMPLEMENTED, "there is nothing to post to")
             return
         status, values = self._posted(self.server.machine)
-        content = json.dumps(values).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        if status is HTTPStatus.SERVICE_UNAVAILABLE:
-            self.send_header("Retry-After", "1")
-        for header, value in _HEADERS.items():
-            self.send_header(header, value)
-        self.end_headers()
-        self.wfile.write(content)
+        self.send_whole(status, "application/json", json.dumps(values).encode())
 
     def _posted(self, machine: Machine) -> tuple[HTTPStatus, dict[str, Any]]:
         """Return status and JSON values of the answer to a POST request.
@@ -142,36 +104,13 @@ class _Handler(BaseHTTPRequestHandler):
             return HTTPStatus.ACCEPTED, {"preparing": machine.runtime}
         return HTTPStatus.OK, answer
 
-    def _is_foreign(self) -> bool:
-        """Return whether the request is from a page of another site, or for another host.
-
-        Such a request is refused.
-        """
-        host = self.headers.get("Host", HOST)
-        origin = self.headers.get("Origin")
-        own = host.rsplit(":", 1)[0] in _OWN_NAMES
-        if own and (origin is None or origin == f"http://{host}"):
-            return False
-        self.send_error(HTTPStatus.FORBIDDEN, "this page is for this machine")
-        return True
-
     def _answer(self, *, body: bool) -> None:
-        if self._is_foreign():
+        if self.is_foreign():
             return
         name = unquote(urlsplit(self.path).path).lstrip("/") or "index.html"
         content = self.server.pages.get(name)
         if content is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        self.send_response(HTTPStatus.OK)
         kind = TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        for header, value in _HEADERS.items():
-            self.send_header(header, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing: a user of the command does not need a line per request."""
+        self.send_whole(HTTPStatus.OK, kind, content, body=body)

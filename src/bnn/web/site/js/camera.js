@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The camera: frames as they come, each when the one before it is done.
+// The camera: the newest frame, as soon as the one before it is done.
 import { UserError } from "./errors.js";
 import { pixelsOf } from "./pictures.js";
 
@@ -10,6 +10,8 @@ export class Camera {
     this.frame = frame;
     this.stream = null;
     this.times = [];
+    this.busy = false; // a frame is with the models
+    this.fresh = false; // another came meanwhile
   }
 
   get running() {
@@ -40,20 +42,36 @@ export class Camera {
     this.video.srcObject = null;
   }
 
+  /** Called again for each frame of the video, whether or not the models are done with the one before. */
   next() {
-    if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(() => this.take());
-    else requestAnimationFrame(() => this.take());
+    const { stream } = this;
+    const arrived = () => {
+      if (!this.running || this.stream !== stream) return; // stopped, perhaps started again
+      this.next();
+      this.fresh = true;
+      this.take();
+    };
+    if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(arrived);
+    else requestAnimationFrame(arrived);
   }
 
   async take() {
-    if (!this.running) return;
-    const { videoWidth, videoHeight } = this.video;
-    if (videoWidth > 0) {
-      await this.frame(pixelsOf(this.video, videoWidth, videoHeight, { square: true }));
-      this.times.push(performance.now());
-      this.times = this.times.filter((time) => time > this.times.at(-1) - 2000);
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      while (this.running && this.fresh) await this.newest();
+    } finally {
+      this.busy = false;
     }
-    if (this.running) this.next();
+  }
+
+  async newest() {
+    this.fresh = false;
+    const { videoWidth, videoHeight } = this.video;
+    if (videoWidth === 0) return;
+    await this.frame(pixelsOf(this.video, videoWidth, videoHeight, { square: true }));
+    this.times.push(performance.now());
+    this.times = this.times.filter((time) => time > this.times.at(-1) - 2000);
   }
 
   /** Frames a second that were classified, over the last two seconds. */
