@@ -189,19 +189,19 @@ def live(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("name", "answer", "shown"),
     [
-        ("a.png", watch._Answer("cat", 0.5), "a.png: cat  50.0 %"),
-        ("0123456789", watch._Answer("cat", 0.5), "cat  50.0 %  012345…"),
-        ("a/b/c/d/e/f/g", watch._Answer("cat"), "a/b/c/d/e/f/g: cat"),
-        ("012345678901234", watch._Answer("cat"), "012345678901234: cat"),
-        ("0123456789012345", watch._Answer("dog"), "dog  01234567890123…"),
-        ("x", watch._Answer(None, error="no"), "x: (no)"),
+        ("a.png", {"class_name": "cat", "probability": 0.5}, "a.png: cat  50.0 %"),
+        ("0123456789", {"class_name": "cat", "probability": 0.5}, "cat  50.0 %  012345…"),
+        ("a/b/c/d/e/f/g", {"class_name": "cat"}, "a/b/c/d/e/f/g: cat"),
+        ("012345678901234", {"class_name": "cat"}, "012345678901234: cat"),
+        ("0123456789012345", {"class_name": "dog"}, "dog  01234567890123…"),
+        ("x", {"class_name": None, "error": "no"}, "x: (no)"),
     ],
 )
 def test_one_line_shows_the_last_answer(
     name: str, answer: Any, shown: str, live: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is as wide as the terminal, less one; what is longer begins with the answer."""
-    live.show(name, 1, answer)
+    live.show({"source": name, "rate": None, **answer})
     assert capsys.readouterr().out == f"\r{shown:20}"
 
 
