@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import bnn
 from bnn.commands.main import app
 from bnn.errors import BuildError, RuntimeUnavailableError
-from bnn.hw import export, report
+from bnn.hw import export, report, report_page
 from bnn.hw import folding as folds
 from bnn.hw.boards import board
 from bnn.hw.design import build
@@ -78,7 +78,7 @@ def test_a_report_of_what_yosys_and_the_router_found() -> None:
     routed = Routed(123.4, (Step("setup", 1.0, "a<b>.Q", "c.D"),), {"SLICE_LUTX": 7}, Path("x"))
     values = report.as_json(design, board("pynq-z1"), cells, routed)
     assert values["used"]["LUT"] == 70 / 53200
-    text, page = report.as_text(values), report.as_html(values)
+    text, page = report.as_text(values), report_page.as_html(values)
     assert f"{'hidden':24}{70:>9}{5:>9}{1.5:>9}{0:>7}" in text
     assert "<tr><td>hidden</td><td>70</td><td>5</td><td>1.5</td><td>0</td></tr>" in page
     assert "routed: 123.4 MHz at most, from a<b>.Q to c.D" in text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bnn.hw import report
+from bnn.hw import report, report_page
 from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.toolchain.route import Routed
@@ -47,7 +47,7 @@ def test_arrows_join_each_box_with_the_next(count: int) -> None:
     design = build(residual(), RESIDUAL_FOLDING)
     given: list[dict[str, Any]] = report.as_json(design, BOARD)["blocks"]
     blocks = (given * 3)[:count]
-    picture = report._picture(blocks)
+    picture = report_page._picture(blocks)
     number = r'="(-?[\d.]+)"'
     rects = [
         tuple(map(float, each))
@@ -81,4 +81,13 @@ def test_a_page_begins_with_the_summary(route: bool) -> None:
     values = report.as_json(build(dense(), DENSE_FOLDING), BOARD, None, routed if route else None)
     lines = report.as_text(values).splitlines()
     told = lines[:4] + ["routed: 123.4 MHz at most; bnn.bit"] * route
-    assert f"<p>{'<br>'.join(told)}</p>" in report.as_html(values)
+    page = report_page.as_html(values)
+    assert f'<p lang="en">{"<br>".join(told)}</p>' in page
+    # The same figures in Japanese.
+    japanese = re.search(r'<p lang="ja">(.*?)</p>', page)
+    assert japanese is not None
+    assert ("配置配線：最大 123.4 MHz、bnn.bit" in japanese[1]) == route
+    figures = r"\d[\d.]*"
+    assert sorted(re.findall(figures, "".join(lines[:4]))) == sorted(
+        re.findall(figures, "".join(japanese[1].split("<br>")[:4]).replace("1枚", ""))
+    )

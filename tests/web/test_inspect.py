@@ -159,7 +159,8 @@ def test_a_histogram_has_a_bar_for_each_sum(
     np.testing.assert_allclose(places, np.arange(len(heights)) * width, atol=0.06)
     told = ", ".join(map(str, lines)) or "none"
     label = f"channel 4: sums from {min(sums)} to {max(sums)}, threshold {told}"
-    assert f"<figcaption>{label}</figcaption>" in text
+    assert f'<figcaption><span lang="en">{label}</span>' in text
+    assert f"和は {min(sums)} から {max(sums)}" in text
 
 
 def test_a_histogram_of_many_sums_has_fewer_bars() -> None:

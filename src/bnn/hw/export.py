@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bnn.hw import folding as folds
-from bnn.hw import handoff, report, used
+from bnn.hw import handoff, report, report_page, used
 from bnn.hw.boards import Board, place_digest
 from bnn.hw.design import Design
 from bnn.hw.loading import loads, metadata
@@ -75,7 +75,7 @@ def write_into(
         "registers.md": table(),
         "report.txt": report.as_text(values),
         "report.json": _json(values),
-        "report.html": report.as_html(values),
+        "report.html": report_page.as_html(values),
     }
     data = {name: content.encode() for name, content in files.items()}
     if design.folding.loadable:

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The report on a design: as plain values, as text, and as a page with a picture."""
+"""The report on a design: as plain values, and as text; :mod:`bnn.hw.report_page` is its page."""
 
 from __future__ import annotations
 
 import dataclasses
-import html
-from collections.abc import Sequence
 from typing import Any
 
 from bnn.hw.blocks.matrix import Matrix
@@ -15,7 +13,6 @@ from bnn.hw.boards import Board
 from bnn.hw.clocks import clock_is
 from bnn.hw.design import Design, Instance
 from bnn.hw.toolchain.route import Routed
-from bnn.system.page import STRIPED, page
 
 #: Cells of one block or of a whole design: kind of cell -> number.
 Cells = dict[str, float]
@@ -144,7 +141,7 @@ def as_text(report: dict[str, Any]) -> str:
     ]
     lines += [
         f"{block['name']:24}{block['cycles']:>9}{100 * block['busy']:>6.0f}%"
-        f"{block['bits']:>7}  {_parallelism(block)}"
+        f"{block['bits']:>7}  {parallelism(block)}"
         for block in report["blocks"]
     ]
     if "cells" in report:
@@ -161,88 +158,10 @@ def as_text(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _parallelism(block: dict[str, Any]) -> str:
+def parallelism(block: dict[str, Any]) -> str:
     if "pe" not in block:
         return str(block["block"]).removeprefix("bnn_")
     text = f"{block['rows']} x {block['columns']}: PE {block['pe']}, SIMD {block['simd']}"
     if block["pixels"] > 1:
         text += f", {block['pixels']} pixels"
     return f"{text}; {block['weight']} x {block['source']}"
-
-
-def as_html(report: dict[str, Any]) -> str:
-    """Return the report as an HTML page: summary, picture of the pipeline, tables."""
-    lines = as_text(report).splitlines()
-    summary = lines[:4] + (lines[-1:] if "route" in report else [])
-    blocks = [
-        (
-            block["name"],
-            str(block["cycles"]),
-            f"{100 * block['busy']:.0f} %",
-            str(block["bits"]),
-            _parallelism(block),
-        )
-        for block in report["blocks"]
-    ]
-    tables = _table(("block", "cycles", "busy", "bits", "parallelism"), blocks)
-    if "cells" in report:
-        kinds = ("LUT", "FF", "BRAM36", "DSP")
-        cells = [
-            (name, *(f"{counts.get(kind, 0):g}" for kind in kinds))
-            for name, counts in report["cells"].items()
-        ]
-        tables += "<h2>Cells</h2>" + _table(("block", *kinds), cells)
-    told = "<br>".join(html.escape(line) for line in summary)
-    return page(
-        title=f"bnn accelerator for {html.escape(report['board'])}",
-        body=f"<p>{told}</p>\n{_picture(report['blocks'])}\n{tables}",
-        style=STRIPED,
-    )
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [("th", head), *(("td", row) for row in rows)]
-    return '<div class="wide" tabindex="0" role="group"><table>{}</table></div>'.format(
-        "".join(
-            f"<tr>{''.join(f'<{cell}>{html.escape(text)}</{cell}>' for text in line)}</tr>"
-            for cell, line in lines
-        )
-    )
-
-
-def _picture(blocks: list[dict[str, Any]]) -> str:
-    """Return an SVG with a box per block, in order; a bar in the box shows its busy cycles."""
-    width, height, across = 150, 54, 6
-    parts = []
-    for place, block in enumerate(blocks):
-        row, column = divmod(place, across)
-        if row % 2:  # every other row runs back, so that neighbours stay neighbours
-            column = across - 1 - column
-        x, y = 10 + column * (width + 20), 10 + row * (height + 30)
-        busy = block["busy"]
-        colour = "#d1495b" if busy == 1 else "#30638e" if "pe" in block else "#8d99ae"
-        parts.append(
-            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" fill="#fff" '
-            f'stroke="{colour}" stroke-width="2"/>'
-            f'<rect x="{x + 6}" y="{y + height - 14}" width="{(width - 12) * busy:.1f}" '
-            f'height="8" fill="{colour}"/>'
-            f'<text x="{x + 8}" y="{y + 17}" font-weight="bold">{html.escape(block["name"])}</text>'
-            f'<text x="{x + 8}" y="{y + 33}">{block["cycles"]} cycles</text>'
-        )
-        if place + 1 < len(blocks):
-            parts.append(_arrow(x, y, width, height, row, (place + 1) % across == 0))
-    rows = -(-len(blocks) // across)
-    size = f"0 0 {across * (width + 20) + 10} {rows * (height + 30) + 10}"
-    head = f'<svg viewBox="{size}" font-size="12" role="img" aria-label="pipeline">'
-    return f"{head}{''.join(parts)}</svg>"
-
-
-def _arrow(x: int, y: int, width: int, height: int, row: int, down: bool) -> str:
-    if down:
-        middle = x + width // 2
-        points = f"{middle},{y + height} {middle},{y + height + 30}"
-    elif row % 2:
-        points = f"{x},{y + height // 2} {x - 20},{y + height // 2}"
-    else:
-        points = f"{x + width},{y + height // 2} {x + width + 20},{y + height // 2}"
-    return f'<polyline points="{points}" fill="none" stroke="#444" stroke-width="2"/>'

@@ -162,11 +162,11 @@ def _how_sure(sure: Sureness | None) -> str:
         f"Expected calibration error: {error}. Of answers with 80 %, about 80 % should be right.",
         f"期待較正誤差：{error}。80 % の答えは、約 80 % が正しいはずです。",
     )
-    lines = "".join(f"<li>{_trade(one)}</li>" for one in sure.trades)
+    lines = "".join(f"<li>{trade(one)}</li>" for one in sure.trades)
     return f"<p>{told}</p>{reliability_svg(sure.bins)}" + (f"<ul>{lines}</ul>" if lines else "")
 
 
-def _trade(one: Trade) -> str:
+def trade(one: Trade) -> str:
     """Return a text in English and Japanese: how many answers a limit keeps and rejects."""
     shares = {} if one.wrong_refused is None else {"誤答": one.wrong_refused}
     names = {"noise": "ノイズ"}

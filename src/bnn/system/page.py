@@ -40,7 +40,7 @@ svg text {{ font-family: system-ui, sans-serif }}
 button {{ min-height: 2.2rem; padding: .2rem .8rem; font: inherit; color: var(--ink);
          background: var(--card); border: 1px solid var(--line); border-radius: .4rem }}
 #language {{ float: right }}
-html[lang=en] span[lang=ja], html[lang=ja] span[lang=en] {{ display: none }}
+html[lang=en] :is(span, p)[lang=ja], html[lang=ja] :is(span, p)[lang=en] {{ display: none }}
 @media (max-width: 40rem) {{ td, th {{ padding: .2em .4em }} }}
 {style}</style></head>
 <body>

@@ -27,6 +27,7 @@ STYLE = (
     parts_of.STYLE
     + """.proof { padding: .6em 1em; border-left: 5px solid var(--best) }
 .failed { border-color: var(--error) }
+figure.curve { max-width: 100% } .curve svg { background: none }
 .curve text { font-size: 11px; fill: var(--faint) } .curve polyline { stroke: var(--accent) }
 """
 )
@@ -79,11 +80,17 @@ def _proof(found: Certificate) -> str:
     count = len(found.labels) * len(found.classes)
     worst = max(found.differing.values())
     said = "all equal" if worst == 0 else f"{worst} differ"
-    return (
-        f'<p class="proof{" failed" if worst else ""}">'
+    japanese = "すべて一致" if worst == 0 else f"{worst} 個が不一致"
+    told = both(
         f"{len(found.labels)} test pictures, {count} scores, computed by the trained PyTorch "
-        f"network and by the runtimes {' and '.join(found.differing)}: <b>{said}</b>.<br>"
-        f"Model file SHA-256: <code>{found.sha256}</code></p>"
+        f"network and by the runtimes {' and '.join(found.differing)}: <b>{said}</b>.",
+        f"テスト画像 {len(found.labels)} 枚、スコア {count} 個を、学習した PyTorch の"
+        f"ネットワークとランタイム {'、'.join(found.differing)} で計算：<b>{japanese}</b>。",
+    )
+    file = both("Model file", "モデルファイルの")
+    return (
+        f'<p class="proof{" failed" if worst else ""}">{told}<br>'
+        f"{file} SHA-256: <code>{found.sha256}</code></p>"
     )
 
 
@@ -99,16 +106,28 @@ def _sureness(found: Certificate) -> str:
 
     It has the calibration and its error, and how many answers several limits reject.
     """
-    lines = [f"The model has no calibration, so no probabilities: {found.no_calibration}."]
-    if found.calibration is not None and found.error is not None:
-        first = (
-            f"Found on the validation part: temperature {found.calibration.temperature:.4g}, "
-            f"exponent {found.calibration.exponent:g}. Expected calibration error on the test "
-            f"part: {100 * found.error:.2f} %."
+    if found.calibration is None or found.error is None:
+        reason = escape(str(found.no_calibration))
+        told = both(
+            f"The model has no calibration, so no probabilities: {reason}.",
+            f"モデルに較正がないため、確率はありません：{reason}。",
         )
-        lines = [first, *(f"Rejecting {one.text()}." for one in found.trades)]
-    told = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    return f"{_head('Probabilities', '確率')}{told}"
+        return f"{_head('Probabilities', '確率')}<p>{told}</p>"
+    temperature, exponent = (
+        f"{found.calibration.temperature:.4g}",
+        f"{found.calibration.exponent:g}",
+    )
+    error = f"{100 * found.error:.2f} %"
+    told = both(
+        f"Found on the validation part: temperature {temperature}, exponent {exponent}. Expected "
+        f"calibration error on the test part: {error}.",
+        f"検証データで求めた値：温度 {temperature}、指数 {exponent}。テストデータでの期待較正誤差："
+        f"{error}。",
+    )
+    trades = "".join(f"<li>{parts_of.trade(one)}</li>" for one in found.trades)
+    return f"{_head('Probabilities', '確率')}<p>{told}</p>" + (
+        f"<ul>{trades}</ul>" if trades else ""
+    )
 
 
 def _settings(found: Certificate) -> str:
@@ -122,12 +141,18 @@ WIDTH, HEIGHT, MARGIN = 420, 220, 36
 
 
 def _curves(history: Sequence[dict[str, float]]) -> str:
-    drawn = [("loss", "loss"), ("validation_accuracy", "accuracy on the validation part")]
-    return "".join(_curve([row[key] for row in history if key in row], what) for key, what in drawn)
+    drawn = [
+        ("loss", "loss", "損失"),
+        ("validation_accuracy", "accuracy on the validation part", "検証データでの正解率"),
+    ]
+    return "".join(
+        _curve([row[key] for row in history if key in row], english, japanese)
+        for key, english, japanese in drawn
+    )
 
 
-def _curve(values: Sequence[float], what: str) -> str:
-    """Return a curve of ``values`` over the epochs as SVG.
+def _curve(values: Sequence[float], english: str, japanese: str) -> str:
+    """Return a curve of ``values`` over the epochs as SVG, with what it shows under it.
 
     The vertical axis goes from the smallest to the largest of the values.
     """
@@ -140,13 +165,18 @@ def _curve(values: Sequence[float], what: str) -> str:
         f"{MARGIN + step * n:.1f},{HEIGHT - MARGIN - (v - low) / span * (HEIGHT - 2 * MARGIN):.1f}"
         for n, v in enumerate(values)
     )
+    told = both(
+        f"{english}: epochs 1 to {len(values)}, from {values[0]:.4g} to {values[-1]:.4g}",
+        f"{japanese}：エポック 1～{len(values)}、{values[0]:.4g} から {values[-1]:.4g} へ",
+    )
     return (
-        f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" '
-        f'aria-label="{what}"><polyline points="{points}" fill="none" stroke-width="1.5"/>'
-        f'<text x="{MARGIN}" y="18">{what}</text>'
+        f'<figure class="curve"><svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'aria-hidden="true"><polyline points="{points}" fill="none" stroke-width="1.5"/>'
         f'<text x="2" y="{MARGIN + 4}">{high:.4g}</text>'
         f'<text x="2" y="{HEIGHT - MARGIN + 4}">{low:.4g}</text>'
-        f'<text x="{MARGIN}" y="{HEIGHT - 10}">epoch 1 to {len(values)}</text></svg>'
+        f'<text x="{MARGIN}" y="{HEIGHT - 10}">1</text>'
+        f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 10}" text-anchor="end">{len(values)}</text></svg>'
+        f"<figcaption>{told}</figcaption></figure>"
     )
 
 

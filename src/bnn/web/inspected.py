@@ -67,15 +67,21 @@ def _section(model: Model, name: str, op: Op | None, edges: Mapping[str, NDArray
     kind = "input" if op is None else type(op).__name__.lower()
     height, width, channels = edge.shape
     low, high = int(values.min()), int(values.max())
-    head = (
-        f"<section><h2>{escape(name)}: {kind}</h2><p>{height} x {width} x {channels}, "
-        f"{edge.precision}; values from {low} to {high}</p>"
-    )
+    size = f"{height} x {width} x {channels}, {edge.precision}"
+    values_told = frame.both(f"values from {low} to {high}", f"値は {low} から {high}")
+    head = f"<section><h2>{escape(name)}: {kind}</h2><p>{size}; {values_told}</p>"
     if isinstance(op, Window):
-        return f"{head}<p>Patches of {op.kernel[0]} x {op.kernel[1]}.</p></section>"
+        patch = f"{op.kernel[0]} x {op.kernel[1]}"
+        told = frame.both(f"Patches of {patch}.", f"{patch} の領域を順に切り出します。")
+        return f"{head}<p>{told}</p></section>"
     grey = (edge.low, edge.high) if edge.is_narrow else (low, high)
-    label = escape(f"maps of {name}, black is {grey[0]}, white is {grey[1]}")
-    image = f'<img src="{_png(tiles(values, *grey))}" alt="{label}">'
+    shades = frame.both(
+        f"black is {grey[0]}, white is {grey[1]}", f"黒は {grey[0]}、白は {grey[1]}"
+    )
+    image = (
+        f'<figure><img src="{_png(tiles(values, *grey))}" alt="{escape(name)}">'
+        f"<figcaption>{shades}</figcaption></figure>"
+    )
     sums = _histograms(model, op, values) if isinstance(op, Dot) else ""
     return f"{head}{image}{sums}</section>"
 
@@ -157,10 +163,12 @@ def _histogram(sums: NDArray[np.int32], channel: int, lines: list[int]) -> str:
     marks = "".join(
         f'<line x1="{place(line)}" x2="{place(line)}" y1="2" y2="84"/>' for line in lines
     )
-    told = ", ".join(map(str, lines)) or "none"
-    label = f"channel {channel}: sums from {int(sums.min())} to {int(sums.max())}, threshold {told}"
+    least, most, told = int(sums.min()), int(sums.max()), ", ".join(map(str, lines))
+    label = frame.both(
+        f"channel {channel}: sums from {least} to {most}, threshold {told or 'none'}",
+        f"チャネル {channel}：和は {least} から {most}、しきい値 {told or 'なし'}",
+    )
     return (
-        f'<figure><svg class="sums" width="220" height="86" role="img" aria-label="{label}">'
-        f"{bars}{marks}</svg>"
-        f"<figcaption>{label}</figcaption></figure>"
+        f'<figure><svg class="sums" width="220" height="86" aria-hidden="true">'
+        f"{bars}{marks}</svg><figcaption>{label}</figcaption></figure>"
     )
