@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from results_file import write
 
 from bnn.data import cifar, idx
 
@@ -111,22 +112,15 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         rows = [measured(task, given.count, Path(name), given.bundled_only) for task in tasks()]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    machine = rows[0]["machine"]
+    command = f"python bench/few_pictures.py --count {given.count}"
     found = {
-        "command": f"python bench/few_pictures.py --count {given.count}"
-        + (" --bundled-only" if given.bundled_only else ""),
-        "commit": commit,
-        "machine": machine,
         "pictures": given.count,
         "tested": TESTED,
         "rows": [{key: value for key, value in row.items() if key != "machine"} for row in rows],
     }
     print(json.dumps(found, indent=1))
     if given.write:
-        given.write.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write(given.write, command + " --bundled-only" * given.bundled_only, found)
 
 
 if __name__ == "__main__":

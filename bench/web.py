@@ -7,6 +7,7 @@ Rounds alternate between all of them, and the best round of each counts, so that
 the machine disturbs none of them more than the others.
 
     python bench/web.py            # needs Chromium and Playwright: pip install '.[test]'
+    python bench/web.py --write docs/results/web.json   # what docs/web.md shows
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from results_file import write
 
 import bnn
 from bnn.run import prepare
@@ -161,6 +163,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each round")
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--write", type=Path, help="put the figures into this JSON file, too")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -175,15 +178,28 @@ def main() -> None:
         page = browser.new_page()
         page.goto(server.url)
         print(f"Chromium {browser.version}, one thread, batch 1, images/s:")
+        rates = {}
         for name in options.models.split(","):
-            found = measure(page, name, options.rounds, options.seconds)
+            rates[name] = found = measure(page, name, options.rounds, options.seconds)
             told = ", ".join(f"{key} {value:,.0f}" for key, value in found.items())
             share = found["browser relaxed"] / found.get("native avx2", float("nan"))
             print(f"{name}: {told}; browser relaxed is {100 * share:.0f} % of native avx2")
+        version = browser.version
         browser.close()
+        cameras = {}
         for name in CAMERA_MODELS:
-            rate = camera_rate(playwright.chromium, chromium, server.url, name, 6)
-            print(f"{name}: camera of 640 x 480, 30 frames a second: {rate}")
+            cameras[name] = camera_rate(playwright.chromium, chromium, server.url, name, 6)
+            print(f"{name}: camera of 640 x 480, 30 frames a second: {cameras[name]}")
+    if options.write:
+        values = {
+            "chromium": version, "bytes": size, "packed": packed, "ready_s": round(ready, 2),
+            "first_answer_s": round(answered, 2), "camera": cameras,
+            "images_per_s": {
+                name: {key: round(rate) for key, rate in found.items()}
+                for name, found in rates.items()
+            },
+        }  # fmt: skip
+        write(options.write, "python bench/web.py", values)
 
 
 if __name__ == "__main__":
