@@ -15,6 +15,8 @@ from PIL import Image
 
 import bnn
 from bnn.commands.tables import percent_text
+from bnn.data.pictures.preprocess import KINDS
+from bnn.web.machine import RUNTIMES
 from bnn.web.serve import PageServer
 from bnn.web.site import files
 from web.camera import write_y4m
@@ -218,6 +220,18 @@ def test_both_languages_have_the_same_texts_and_places(page: Any) -> None:
     script = "".join(text.decode() for name, text in files().items() if name.startswith("js/"))
     keys = set(re.findall(r'"((?:error|bits|result|models|camera|about)\.[a-z0-9.-]+)"', script))
     assert keys - {"models.json"} <= english.keys()
+    # Keys that are put together when the page runs.
+    assert {f"models.kind.{kind}" for kind in (*KINDS, "null")} <= english.keys()
+    assert {f"machine.{runtime}" for runtime in RUNTIMES} <= english.keys()
+    chosen = set(re.findall(r"text\(`([a-z.]+)\.\$", script))
+    assert chosen == {"about.kernel", "bits", "bits.kind", "machine", "models.kind"}
+
+
+def test_no_key_is_shown_instead_of_its_text(page: Any) -> None:
+    for language in ("en", "ja"):
+        page.select_option("#language", language)
+        shown = page.inner_text("body")
+        assert not re.findall(r"\b[a-z]+\.[a-z]+\.[a-z-]+\b", shown)
 
 
 def test_the_whole_page_works_by_keyboard(page: Any) -> None:

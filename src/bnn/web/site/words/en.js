@@ -55,6 +55,7 @@ export default {
   "models.kind.thumbnail": "pictures",
   "models.kind.stretch": "pictures",
   "models.kind.digit": "digits, strokes",
+  "models.kind.on-black": "one thing on an even background",
   "models.kind.null": "not for pictures",
   "models.size": "{kb} KB",
   "models.remove": "Remove {model}",

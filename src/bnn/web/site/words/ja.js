@@ -55,6 +55,7 @@ export default {
   "models.kind.thumbnail": "写真",
   "models.kind.stretch": "写真",
   "models.kind.digit": "数字・線画",
+  "models.kind.on-black": "無地の背景に置いた物",
   "models.kind.null": "画像用ではありません",
   "models.size": "{kb} KB",
   "models.remove": "{model} を外す",
