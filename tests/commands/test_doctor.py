@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,21 @@ def test_what_is_missing_has_a_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path:
     shown = CliRunner().invoke(app, ["doctor"])
     assert shown.exit_code == 0
     assert "get it: " in shown.stdout
+
+
+def test_folders_of_data_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def data(*folders: Path) -> tuple[str, str]:
+        monkeypatch.setenv("BNN_DATA", os.pathsep.join(map(str, folders)))
+        found = doctor._data()
+        return found.state, found.found
+
+    gone, other = tmp_path / "gone", tmp_path / "other"
+    (tmp_path / "file").touch()
+    assert data(tmp_path) == ("ok", str(tmp_path))
+    assert data(tmp_path, gone, other) == ("missing", f"no folder {gone}, {other}")
+    assert data(tmp_path / "file") == ("missing", f"no folder {tmp_path / 'file'}")
+    state, found = data()
+    assert (state, "is not set" in found) == ("ok", True)
 
 
 def test_tools_of_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:

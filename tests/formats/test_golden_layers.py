@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import onnx
 import pytest
 
 from bnn.formats.convert import Options
+from formats.test_qonnx_sums import GRAPHS
 from support import changes
 from support.converted import FIXTURES
 from support.golden import compare
@@ -24,6 +27,18 @@ def test_onnx(name: str, given: str | None, tmp_path: Path) -> None:
     options = Options(input=given)
     found = all_of(made, tmp_path / "x.onnx", lambda path: converted(path, options))
     compare(f"layers-onnx-{name.replace('/', '-')}", found)
+
+
+@pytest.mark.parametrize("make", GRAPHS, ids=lambda make: make.__name__)
+def test_small_onnx_graphs(make: Any, tmp_path: Path) -> None:
+    """Of graphs of few nodes, also other attributes, constants, types and versions."""
+    path = tmp_path / "x.onnx"
+    onnx.save(make(), path)
+    made = [
+        *changes.some(changes.onnx_layers(path), 12),
+        *changes.some(changes.onnx_changes(path), 30),
+    ]
+    compare(f"layers-onnx-small-{make.__name__}", all_of(made, path, converted))
 
 
 @pytest.mark.parametrize("name", ["keras3-cnn.keras", "larq-padded.keras", "larq-bordered.h5"])

@@ -383,6 +383,17 @@ CASES: dict[str, tuple[Make, list[Any], str, list[Any]]] = {
         "cannot be converted",
         [[4], [-1]],
     ),
+    "a reshape to the map that it is": (
+        lambda shape: [
+            given(4, 5, 2),
+            conv(2, 3, (3, 3)),
+            layer("Reshape", target_shape=shape),
+            *_whole((2, 3), 3),
+        ],
+        [[3, 2, 3], [2, 2, 3], [3, 3, 2], [2, 3, 3, 1]],
+        "cannot be converted",
+        [[2, 3, 3], [-1, 3, 3], [2, -1, 3], [2, 3, -1]],
+    ),
     "a reshape of the input": (
         lambda shape: [
             given(16),

@@ -207,7 +207,58 @@ def quantizer_twice() -> onnx.ModelProto:
     return g.end(g.put("Add", [one, two]), 3 * 2 * 2)
 
 
+def padded() -> onnx.ModelProto:
+    g = Graph((1, 2, 5, 4))
+    g.constants["pads"] = np.array([0, 0, 1, 0, 0, 0, 2, 3], np.int64)  # type: ignore[assignment]
+    pad = g.put("Pad", [g.x, "pads"])
+    return g.end(g.quant(g.conv(pad, 3, 2), 4), 3 * 6 * 5)
+
+
+def padded_with_a_value() -> onnx.ModelProto:
+    g = Graph((1, 2, 5, 4))
+    g.constants["pads"] = np.array([0, 0, 1, 2, 0, 0, 0, 1], np.int64)  # type: ignore[assignment]
+    pad = g.put("Pad", [g.x, "pads", g.constant(-3.0)])
+    return g.end(g.quant(g.conv(pad, 3, 2), 4), 3 * 4 * 5)
+
+
+def mean_that_keeps_its_axes() -> onnx.ModelProto:
+    g = Graph((1, 2, 4, 6))
+    mean = g.put("ReduceMean", [g.quant(g.conv(g.x, 4, 2), 4)], axes=[-2, -1], keepdims=1)
+    return g.end(mean, 4)
+
+
+def clipped_sums() -> onnx.ModelProto:
+    g = Graph((1, 2, 4, 3))
+    clip = g.put("Clip", [g.conv(g.x, 3, 2), g.constant(-2.5), g.constant(3.0)])
+    scaled = g.put("Mul", [clip, g.constant(np.reshape([0.5, 2.0, -1.0], (1, 3, 1, 1)))])
+    moved = g.put("Sub", [g.constant(0.25), g.put("Add", [scaled, g.constant(1.5)])])
+    return g.end(g.quant(g.put("Div", [moved, g.constant(2.0)]), 5, 0.25), 3 * 2)
+
+
+def last_norm() -> onnx.ModelProto:
+    g = Graph((1, 2, 3, 4))
+    model = g.end(g.quant(g.conv(g.x, 3, 2, 1), 4), 36)
+    numbers = {
+        "ga": [0.5, -2.0, 1.0],
+        "be": [1.0, 0.0, -3.0],
+        "me": [2.0, 0.5, -1.0],
+        "va": [1.0] * 3,
+    }
+    for name, values in numbers.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.float32(values), name))
+    last = model.graph.output[0].name
+    norm = helper.make_node("BatchNormalization", [last, *numbers], ["y"], epsilon=0.0)
+    model.graph.node.append(norm)
+    model.graph.output[0].name = "y"
+    return model
+
+
 GRAPHS = (
+    padded,
+    padded_with_a_value,
+    mean_that_keeps_its_axes,
+    clipped_sums,
+    last_norm,
     fractional_bits,
     sigmoid,
     hard_swish,

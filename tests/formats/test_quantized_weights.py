@@ -96,6 +96,13 @@ def test_no_integers_but_a_power_of_two() -> None:
             from_any(np.array([[1.0, bad]]), "here")
 
 
+def test_a_weight_that_rounds_up_to_25_bits_stays_within_24() -> None:
+    most = np.nextafter(1.0, 0.0)
+    found = from_any(np.array([[most, 0.3], [-most, 0.7], [2.0**-24 * 3.5, most]]), "here")
+    assert found.integers[:, 0].tolist() == [2**24 - 1, 1 - 2**24, 4]
+    assert found.integers[2, 1] == 2**24 - 1
+
+
 @FEW
 @given(st.integers(0, 99), st.integers(-30, 30))
 def test_any_weights_have_24_bits(seed: int, power: int) -> None:

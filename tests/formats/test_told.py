@@ -18,6 +18,7 @@ from bnn.formats.brevitas import state
 from bnn.formats.convert import Options, convert
 from bnn.formats.keras.fixed_point import FixedPoint, activation_of, fixed_point
 from bnn.formats.keras.qkeras import called
+from bnn.formats.qonnx import steps
 from bnn.formats.qonnx.steps import StepsError, explored
 from bnn.formats.report import Report
 from bnn.network import topology
@@ -234,6 +235,23 @@ def test_what_is_no_staircase(function: Any, line: str | None) -> None:
         return
     with pytest.raises(StepsError, match=line):
         explored(function, 1, (-64.0, 64.0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-60, 60, width=32), st.floats(0, 3, width=32), st.booleans(), st.integers(1, 2))
+def test_places_around_a_meeting(at: float, width: float, falls: bool, channels: int) -> None:
+    """The first and the last float32 at which it is 0, and their neighbours, also if it falls."""
+    first, last = np.float32(at), np.float32(at) + np.float32(width)
+
+    def meeting(x: Any) -> Any:
+        values = np.where(x < first, -1, np.where(x > last, 1, 0))
+        return -values if falls else values
+
+    low, high = steps._position(-64.0), steps._position(64.0)
+    found = steps._around(meeting, low, high, channels)
+    beside = [np.nextafter(first, np.float32(-np.inf)), np.nextafter(last, np.float32(np.inf))]
+    wanted = [steps._position(float(x)) for x in (first, beside[0], beside[1], last)]
+    assert found.tolist() == [[place] * channels for place in wanted]
 
 
 @pytest.mark.parametrize("rounding", ["TRN", "RND", "RND_CONV", "TRN_ZERO"])

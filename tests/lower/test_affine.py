@@ -7,8 +7,10 @@ evaluation of the layers as they are is exact: the logits must be equal.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bnn.errors import NetworkError, ProgramError
-from bnn.lower import lower
+from bnn.lower import affine, lower
 from bnn.lower.affine import reading_integers
 from bnn.network.network import (
     Add,
@@ -380,3 +382,20 @@ def test_only_real_weights_are_no_quantized_network() -> None:
     ]
     with pytest.raises(NetworkError, match="not quantized"):
         lowered(layers)
+
+
+@given(
+    st.lists(st.integers(-40, 40), min_size=1, max_size=5).filter(any),
+    st.sampled_from([1.0, 0.125, 3.0, 1e-3, -0.7]),
+)
+def test_factors_that_are_multiples_of_one_unit(wholes: list[int], unit: float) -> None:
+    """The largest unit, and exactly: in fractions of the numbers as they are stored."""
+    factor = np.array(wholes, np.float64) * unit
+    found = affine._multiples(factor)
+    exact = [Fraction(float(value)) for value in factor]
+    if found is None:  # rounded products have no small unit
+        assert any(value != whole * Fraction(unit) for value, whole in zip(exact, wholes, strict=True))
+        return
+    multiples, step = found
+    assert math.gcd(*multiples.tolist()) == 1
+    assert [Fraction(step) * int(each) for each in multiples] == exact

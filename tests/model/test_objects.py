@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import multiprocessing
 import pickle
+import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ import pytest
 
 import bnn
 from bnn.classifier import Run
+from bnn.model.html import model_html
+from bnn.program.inputs import IntegerInput
+from bnn.program.operations import Dot
+from bnn.program.precision import BIPOLAR
+from bnn.program.program import Program
 
 SAMPLES = Path(bnn.__file__).parent / "samples"
 COPIES = {
@@ -177,6 +183,17 @@ def test_notebooks_show_tables_with_names_escaped(lfc: bnn.Model) -> None:
         assert ">1x1x1024</td>" in text
     assert "&lt;script&gt;" in model._repr_html_()
     assert f"{len(digits())} images" in classifier._repr_html_()
+
+
+def test_html_counts_bytes() -> None:
+    """Bits are rounded up to bytes: 24 bits are 3 bytes, 9 are 2."""
+    ops = (
+        Dot("d", "input", np.ones((3, 8), int), BIPOLAR),
+        Dot("e", "d", np.ones((3, 3)), BIPOLAR),
+    )
+    text = model_html(bnn.Model(Program(IntegerInput((8,), BIPOLAR), ops, "e"), ("a", "b", "c")))
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in text.split("<tr>")[2:]]
+    assert [row[-2:] for row in rows] == [["48", "3"], ["18", "2"], ["66", "5"]]
 
 
 def test_html_names_not_every_class(lfc: bnn.Model, monkeypatch: pytest.MonkeyPatch) -> None:

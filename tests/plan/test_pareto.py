@@ -146,6 +146,18 @@ def test_no_plan_is_drawn_that_another_beats(lfc: Curve) -> None:
     assert len(shown) < len(lfc.points), "this curve has plans that are best for block RAMs only"
 
 
+def test_slow_plans_are_drawn_too(lfc: Curve) -> None:
+    """A large network makes less than one image a second."""
+    point = lfc.points[0]
+    slow, large = (
+        replace(point, fps=0.25, fits=True, lut=5.0),
+        replace(point, fps=0.5, fits=False, lut=9.0),
+    )
+    assert shown_plans([large]) == [large]
+    assert shown_plans([slow, large]) == [slow, large]
+    assert shown_plans([slow, replace(large, fps=0.25)]) == [slow]
+
+
 def test_labels_do_not_cover_each_other(lfc: Curve, tmp_path: Path) -> None:
     path = tmp_path / "many.html"
     shifted = [

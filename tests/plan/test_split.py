@@ -25,7 +25,7 @@ from bnn.plan.split import Assumed, Circuit, Cut, Software, Whole, pays, softwar
 from bnn.plan.split_page import page
 from bnn.program.cut import Layer, layers, part
 from bnn.program.inputs import IntegerInput
-from bnn.program.operations import INPUT, Dot, Threshold
+from bnn.program.operations import INPUT, Dot, Pool, Threshold, Window
 from bnn.program.precision import INT, TERNARY, UINT
 from bnn.program.program import Program
 from hw.examples import residual
@@ -165,6 +165,23 @@ def test_a_layer_that_was_not_counted_is_estimated() -> None:
     count = arm.count(part(residual(), end="t0"), arm.ONE)
     assert not count.counted
     assert count.others > 0
+
+
+def test_work_is_counted_by_hand() -> None:
+    program = Program(
+        IntegerInput((4, 6, 2), UINT(3)),
+        (
+            Window("w", INPUT, (2, 3)),  # 3 x 4 patches of 12
+            Dot("d", "w", np.ones((5, 12), int), INT(4)),
+            Threshold("t", "d", np.zeros((5, 3), int), UINT(2)),
+            Pool("p", "t", (3, 2), (3, 2)),  # 1 x 2 x 5 of 6 values
+            Window("all", "p", (1, 2)),  # the whole map: no copy
+            Dot("y", "all", np.ones((7, 10), int), TERNARY),
+        ),
+        "y",
+    )
+    bits = 12 * 5 * 12 * 3 * 4 + 7 * 10 * 2 * 2
+    assert arm.features(program) == [bits, 48, 7, 12 * 5 * 3, 12 * 12, 10 * 6, 1]
 
 
 def test_signatures_tell_layers_apart() -> None:

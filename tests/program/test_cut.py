@@ -158,6 +158,16 @@ def test_a_cut_through_a_residual_branch_names_both_edges() -> None:
     program = residual()
     with pytest.raises(ProgramError, match=r"2 edges cross there, 'inner' .* 'kept' .*residual"):
         cut_edge(program, 4)
+    for count, before, told in (
+        (3, "patches", "'patches' (read by inner) and 'kept' (read by joined)"),
+        (4, "inner", "'inner' (read by joined) and 'kept' (read by joined)"),
+    ):
+        with pytest.raises(ProgramError) as refused:
+            cut_edge(program, count)
+        assert str(refused.value) == (
+            f"cannot cut after {before}: 2 edges cross there, {told}, as in a residual branch; "
+            "put the whole branch on one side"
+        )
     with pytest.raises(ProgramError, match=r"cannot cut at 'inner': joined .* 'kept'.*residual"):
         part(program, "inner")
     with pytest.raises(ProgramError, match="residual"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -137,6 +138,11 @@ def test_a_function_that_computes_the_layer(name: str, *, decided: bool) -> None
     for got, other in zip(clf.run(BATCH), wanted, strict=True):
         np.testing.assert_array_equal(got, other)
     assert seen == [(np.dtype(np.int32), (9, *made.program.input.shape))]
+    began = time.perf_counter()
+    clf.scores(BATCH)
+    assert clf.last_run is not None
+    assert 0 < clf.last_run.seconds < time.perf_counter() - began
+    seen.pop()
     clf.scores(BATCH[:0])  # a function is not called for no images
     assert len(seen) == 1
     with pytest.raises(InputError, match=f"a function computes '{name}'"):

@@ -15,7 +15,7 @@ from bnn.library import load  # noqa: E402
 from bnn.lower import lower  # noqa: E402
 from bnn.network import zoo  # noqa: E402
 from bnn.network.topology import Act, Conv, Dense, Norm, Pool, Topology  # noqa: E402
-from bnn.program.operations import Threshold  # noqa: E402
+from bnn.program.operations import Affine, Threshold  # noqa: E402
 from bnn.program.precision import BIPOLAR, INT, TERNARY  # noqa: E402
 from bnn.program.program import Program  # noqa: E402
 from bnn.run import prepare  # noqa: E402
@@ -72,6 +72,19 @@ def test_it_starts_as_what_was_deployed(weights, act):
     assert len(np.unique(scores(program, pictures(60, 2)), axis=0)) > 10, "pictures must matter"
     # Precisions are the model's, whatever is to be trained.
     assert_adopted(program, topology(TERNARY, BIPOLAR))
+
+
+def test_what_starts_gives_the_programs_logits():
+    """If all classes have one scale and one offset, as in the original's networks."""
+    program = deployed(topology(BIPOLAR, BIPOLAR))
+    scores_of, batch = scores(program, pictures(60, 2)), pictures(60, 2)
+    for scale, offset in ((0.3, -2.5), (7.0, 4.0)):
+        affine = Affine(np.full(3, scale, np.float32), np.full(3, offset, np.float32))
+        wanted = Program(program.input, program.ops, program.scores, affine=affine)
+        stack = adopt(wanted, topology(BIPOLAR, BIPOLAR), pictures(40), "it").eval()
+        with torch.no_grad():
+            logits = stack(batch).numpy()
+        np.testing.assert_allclose(logits, affine.logits(scores_of), rtol=1e-4, atol=1e-3)
 
 
 def changed(program, draw):

@@ -253,8 +253,11 @@ def test_resuming_takes_the_runs_own_settings(run):
 def test_a_finished_run_says_so(run):
     said = []
     settings, options = resumed(run, {}, replace(QUIET, say=said.append))
-    train(settings, run, options, resume=True)
+    assert train(settings, run, options, resume=True) is not None
     assert any("its training is finished, after 3 epochs" in line for line in said)
+    with pytest.MonkeyPatch.context() as patch:  # the second of two processes does not certify
+        patch.setenv("LOCAL_RANK", "1")
+        assert train(settings, run, options, resume=True) is None
     fewer = replace(settings, recipe=replace(settings.recipe, epochs=2))
     with pytest.raises(TrainError, match="trained 3 epochs already, more than 2"):
         train(fewer, run, options, resume=True)
