@@ -46,6 +46,16 @@ def test_mistakes_come_first(changed: tuple[str, ...], reason: str, tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
+def test_one_network_at_a_time(tmp_path: Path) -> None:
+    said = " ".join(_said("train", "lfc-w1a1", "cnv-w1a1", "-o", tmp_path / "run").split())
+    assert "one network is trained at a time" in said
+    said = " ".join(_said("train", "--resume", "lfc-w1a1", "run").split())
+    assert "--resume takes the folder of a run alone" in said
+    for args in (("-o", tmp_path / "run"), ("lfc-w1a1",), ("lfc-w1a1", "--data", "mnist"), ()):
+        said = " ".join(_said("train", *args).split())
+        assert "train with NET --data DATA -o RUN" in said
+
+
 def test_a_run_that_is_not_there_comes_first(tmp_path: Path) -> None:
     for args in (("certify", tmp_path), ("train", "--resume", tmp_path)):
         assert "is not a run: it has no settings.json" in _said(*args)

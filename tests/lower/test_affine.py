@@ -394,7 +394,8 @@ def test_factors_that_are_multiples_of_one_unit(wholes: list[int], unit: float) 
     found = affine._multiples(factor)
     exact = [Fraction(float(value)) for value in factor]
     if found is None:  # rounded products have no small unit
-        assert any(value != whole * Fraction(unit) for value, whole in zip(exact, wholes, strict=True))
+        products = [whole * Fraction(unit) for whole in wholes]
+        assert exact != products
         return
     multiples, step = found
     assert math.gcd(*multiples.tolist()) == 1

@@ -29,6 +29,7 @@ from bnn.program.operations import INPUT, Dot, Pool, Threshold, Window
 from bnn.program.precision import INT, TERNARY, UINT
 from bnn.program.program import Program
 from hw.examples import residual
+from support.golden import compare
 
 COUNT = arm.Count(1000, 4500, counted=True)  # 2 * 1000 + 4500 cycles: 10 us at 650 MHz
 LAYER = Layer("two", ("two", "two_act"))
@@ -236,6 +237,7 @@ def test_the_page_has_both_languages_and_every_layer() -> None:
     assert "<script>" not in text.replace("<script>\nconst root", "")
     assert "&lt;b&gt;: &lt;script&gt;" in text
     assert text.count("<circle") == 2
+    compare("split-page", {line: line for line in text.split("<svg", 1)[1].splitlines()})
 
 
 def invoke(*words: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from bnn.data.pictures import parts, polarity, strokes
 from support.golden import compare, digest
@@ -205,6 +206,8 @@ GREY: dict[str, Callable[..., Any]] = {
     "step": lambda grey, ink: parts._step(grey, ~ink),
     "on_table": lambda grey, _: parts.on_table(grey),
     "settled": lambda grey, _: polarity.settled(grey),
+    "skew": lambda grey, _: f"{strokes._skew(Image.fromarray(grey)):.3f}",
+    "skew of few pixels": lambda grey, _: f"{strokes._skew(Image.fromarray(grey[:7, :6])):.3f}",
 }
 
 
