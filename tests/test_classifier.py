@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -320,6 +321,36 @@ def test_black_and_white_arrays() -> None:
         assert told[0].filename == __file__  # it points at the user's line
         with pytest.warns(BnnWarning, match="has only 0 and 1"):
             clf.scores([white.astype(np.uint8)][0])
+
+
+@pytest.mark.parametrize(("most", "told"), [(2, True), (15, True), (16, False), (255, False)])
+def test_arrays_of_few_levels_are_told(most: int, told: bool) -> None:
+    """As scikit-learn's digits, which are 0 to 16: nearly all values would be black."""
+    clf = bnn.Classifier(_channels(1), "reference")
+    array = np.full((8, 8), most, np.uint8)
+    array[0, :3] = 0
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        clf.scores(array)
+    said = [str(one.message) for one in found]
+    assert any(f"has no level above {most}, which is nearly black" in one for one in said) == told
+    clf.scores(array[:7])  # of few values nothing is told
+    assert not clf.scores(np.zeros((9, 9), np.uint8)).any()  # black is black
+
+
+def test_masked_arrays_are_refused_where_something_is_masked() -> None:
+    clf = bnn.Classifier(_channels(1), "reference")
+    array = _noise(3, 2)
+    clear = np.ma.masked_array(array, np.zeros_like(array, bool))
+    assert clf.scores(clear).tolist() == clf.scores(array).tolist()
+    with pytest.raises(InputError, match="are masked; fill them"):
+        clf.scores(np.ma.masked_array(array, np.arange(6).reshape(3, 2) == 4))
+
+
+@pytest.mark.parametrize("images", [10**15, 2**70])
+def test_more_images_than_memory_holds(images: int) -> None:
+    with pytest.raises(InputError, match=f"no memory for {images} images"):
+        bnn.Classifier(_channels(1), "reference").allocate(images)
 
 
 class _Tensor:

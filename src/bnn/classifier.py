@@ -333,6 +333,7 @@ class Classifier:
         Raises:
             InputError: ``images`` is not a whole number of at least 0.
             DriverError: the board has no memory for so many images.
+            InputError: this machine has no memory for so many images.
         """
         if isinstance(images, bool) or not isinstance(images, int) or images < 0:
             raise InputError(f"images is a whole number of at least 0, not {images!r:.40}")
@@ -342,7 +343,10 @@ class Classifier:
                 return found
         given = self.model.program.input
         kinds = {PictureInput: np.uint8, IntegerInput: np.int16, RealInput: np.float32}
-        return np.zeros((images, *given.shape), kinds[type(given)])
+        try:
+            return np.zeros((images, *given.shape), kinds[type(given)])
+        except (MemoryError, ValueError, OverflowError):
+            raise InputError(f"no memory for {images} images; allocate fewer") from None
 
     def activations(self, images: Any, *, bgr: bool | None = None) -> dict[str, NDArray[np.int32]]:
         """Return every edge of the program by name: int32 (N, height, width, channels) each.

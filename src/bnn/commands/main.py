@@ -287,6 +287,8 @@ def info(
         show_cpu(json)
         return
     if cache:
+        if model is not None:
+            raise BnnError("--cache is about this machine, not about a model; give one of the two")
         _show_cache(json)
         return
     if model is None:
@@ -410,6 +412,8 @@ def main() -> None:
     plain_where_needed()
     try:
         with notices_on_one_line():
+            if "" in sys.argv[1:]:  # as a path it would be the folder of now
+                raise BnnError("an argument is empty; is a variable of the shell not set?")
             command_line(sys.argv[1] if len(sys.argv) > 1 else None)()
     except BnnError as reason:
         for line in reason.lines if isinstance(reason, UnreadableError) else ():

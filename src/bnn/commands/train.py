@@ -275,7 +275,9 @@ def _doubts(found: Certificate) -> Iterator[str]:
         )
     often = np.bincount(found.labels, minlength=len(found.classes))
     right = int((found.labels == found.predicted).sum())
-    if len(found.classes) > 1 and right <= often.max():
+    if len(found.classes) > 1 and often.max() == count:
+        yield f"The test part has only pictures of {harmless(found.classes[int(often.argmax())])!r}"
+    elif len(found.classes) > 1 and right <= often.max():
         most = harmless(found.classes[int(often.argmax())])
         yield (
             f"This is no better than to answer {most!r} always ({often.max()} of {count} right): "

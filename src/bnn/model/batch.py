@@ -23,6 +23,10 @@ from bnn.program.operations import INPUT
 
 #: What the last axis of a picture can be: grey, RGB, RGB and alpha.
 _CHANNELS = (1, 3, 4)
+#: An array of bytes whose highest level is below it has another range than 0 to 255.
+_DARK = 16
+#: Values that an array must have for that: as many as the digits of 8x8 of scikit-learn.
+_FEWEST = 64
 
 
 def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
@@ -45,6 +49,8 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
             pictures.
         DataError: a picture cannot be read.
     """
+    if isinstance(images, np.ma.MaskedArray) and np.ma.is_masked(images):
+        raise InputError("some values of the masked array are masked; fill them: array.filled(0)")
     given = model.program.input
     if not isinstance(given, PictureInput):
         if bgr:
@@ -138,24 +144,28 @@ def _of_array(model: Model, array: NDArray[Any], bgr: bool) -> NDArray[Any]:
 def _levels(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array of bool as levels 0 and 255; return other arrays unchanged.
 
-    A picture with only the levels 0 and 1 would be nearly black. Probably 1 means white in such an
-    array, so a warning is printed.
+    An array whose highest level is under 1/16 of white would be nearly black. Probably it has
+    another range, such as 0 and 1, or 0 to 15, so a warning is printed.
     """
     if array.dtype == np.bool_:
         return np.where(array, np.uint8(255), np.uint8(0))
     # A few values are enough: nearly every picture has another level among its first ones.
-    if array.dtype == np.uint8 and array.size and array.flat[0] <= 1 and _is_of_0_and_1(array):
-        warnings.warn(
-            f"an array {array.shape} has only 0 and 1, which is nearly black of 0 to 255; if 1 "
-            "means white, multiply by 255 or give array.astype(bool)",
-            BnnWarning,
-            stacklevel=6,
-        )
+    if array.dtype == np.uint8 and array.size and array.flat[0] < _DARK:
+        most = int(array.max())
+        is_dark = 1 < most < _DARK and array.size >= _FEWEST  # few values say little
+        if is_dark or (most == 1 and int(array.min()) == 0):
+            only = "only 0 and 1" if most == 1 else f"no level above {most}"
+            mended = (
+                "if 1 means white, multiply by 255 or give array.astype(bool)"
+                if most == 1
+                else "if its range is another one, multiply so that white is 255"
+            )
+            warnings.warn(
+                f"an array {array.shape} has {only}, which is nearly black of 0 to 255; {mended}",
+                BnnWarning,
+                stacklevel=6,
+            )
     return array
-
-
-def _is_of_0_and_1(array: NDArray[Any]) -> bool:
-    return int(array.max()) == 1 and int(array.min()) == 0
 
 
 def _fitting(shape: tuple[int, ...], array: NDArray[Any]) -> NDArray[Any] | None:

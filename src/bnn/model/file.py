@@ -54,7 +54,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.data.pictures.preprocess import Preprocess
-from bnn.errors import BnnError, ModelFileError, OldFormatWarning
+from bnn.errors import BnnError, InputError, ModelFileError, OldFormatWarning
 from bnn.model.calibration import Calibration
 from bnn.model.lines import lines_from_json
 from bnn.model.model import Model
@@ -136,9 +136,17 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write ``model`` to ``path``, whole or not at all.
 
     Raises:
+        InputError: ``model`` is not a :class:`Model`, or ``path`` is not the path of a file.
         ModelFileError: the file cannot be written.
     """
     from safetensors.numpy import save as serialize
+
+    if not isinstance(model, Model):
+        raise InputError(f"a Model is needed, not {type(model).__name__}; bnn.load makes one")
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise InputError(f"a file's path is needed, not {path!r:.40}")
+    if os.fspath(path)[-1] in "/\\":
+        raise InputError(f"{path}: is the name of a folder; name a file in it")
 
     tensors: Tensors = {}
     program = model.program

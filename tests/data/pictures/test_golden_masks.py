@@ -155,6 +155,8 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "within_frame": parts.within_frame,
     "is_ruled": parts.is_ruled,
     "are_several": parts.are_several,
+    "is_ringed": parts.is_ringed,
+    "marks_beside": parts.marks_beside,
     "stroke_width": parts._stroke_width,
     "is_panel": parts.is_panel,
     "is_rectangle": parts.is_rectangle,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import bnn
-from bnn.data.pictures import strokes
+from bnn.data.pictures import parts, strokes
 from bnn.data.pictures.pillow import Resampling
 from bnn.data.pictures.preprocess import Digit
 from bnn.data.pictures.rules import digit_array
@@ -364,3 +365,41 @@ def test_what_saves_memory_gives_the_same(
     flat = levels.ravel()
     assert strokes._median(flat) == int(np.median(flat))
     assert strokes._deviation(flat) == pytest.approx(float(flat.std()), abs=1e-9)
+
+
+@pytest.mark.parametrize("width", [2, 5, 9])
+@pytest.mark.parametrize("shape", ["circle", "diamond"])
+def test_a_line_around_a_digit_is_refused(shape: str, width: int) -> None:
+    image = sheet(255, 0)
+    draw = ImageDraw.Draw(image)
+    if shape == "circle":
+        draw.ellipse((65, 40, 285, 260), outline=0, width=width)
+    else:
+        corners = [(172, 5), (345, 150), (172, 295), (5, 150), (172, 5)]
+        draw.line(corners, fill=0, width=width)
+    with pytest.raises(DataError, match=r"a line is drawn around the digit: crop|more than one"):
+        found(image)
+
+
+def test_a_zero_with_a_dot_and_an_open_line_are_digits() -> None:
+    zero = Image.new("L", (WIDTH, HEIGHT), 255)
+    draw = ImageDraw.Draw(zero)
+    draw.ellipse((120, 40, 260, 260), outline=0, width=14)
+    assert not parts.is_ringed(np.asarray(zero) < 128)
+    draw.ellipse((182, 142, 198, 158), fill=0)
+    assert found(zero).any()
+    opened = sheet(255, 0)
+    ImageDraw.Draw(opened).arc((65, 40, 285, 260), 20, 340, fill=0, width=5)
+    assert not parts.is_ringed(np.asarray(opened) < 128)
+
+
+@pytest.mark.parametrize(("place", "told"), [((300, 190), True), ((222, 190), False)])
+def test_a_mark_beside_the_digit_is_told(place: tuple[int, int], told: bool) -> None:
+    """A decimal point; a mark that is close may be of the digit."""
+    image = sheet(255, 0)
+    x, y = place
+    ImageDraw.Draw(image).ellipse((x, y, x + 18, y + 18), fill=0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert found(image).any()
+    assert any("there is ink beside the digit" in str(one.message) for one in said) == told

@@ -195,8 +195,9 @@ def check_colours(image: Image.Image, raw: str, name: str) -> None:
     bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
     colours = bands[:-1] if image.mode in ("LA", "RGBA") else bands
     most = max(high for _, high in colours)
-    if 0 < most < 256 * MIN_RANGE:
+    # Pillow keeps the upper 8 bits: of values up to 255, as bytes in 16 bits are, nothing is left.
+    if most < 256 * MIN_RANGE:
         raise DataError(
-            f"{name}: its largest value is below {most + 1} of 256, which would be nearly "
-            f"black; if it holds fewer than 16 bits, {_ADVICE}"
+            f"{name}: its largest value is below {256 * (most + 1)} of 65536, which would be "
+            f"nearly black; if it holds fewer than 16 bits, {_ADVICE}"
         )

@@ -16,7 +16,9 @@ from bnn.data.pictures.parts import (
     is_hole,
     is_panel,
     is_rectangle,
+    is_ringed,
     is_ruled,
+    marks_beside,
     on_table,
     thickened,
     within_frame,
@@ -136,6 +138,15 @@ def _one_stroke(
         )
     if are_several(ink):
         raise DataError(f"{name}: more than one digit: crop the picture to one")
+    if is_ringed(ink):
+        raise DataError(f"{name}: a line is drawn around the digit: crop the picture to the digit")
+    if marks_beside(ink):
+        warnings.warn(
+            f"{name}: there is ink beside the digit, which is taken as a part of it: if it is not, "
+            "crop the picture",
+            BnnWarning,
+            stacklevel=1,
+        )
     thick = thickened(ink, shape)
     return sheet if thick is None else _black_on_white(thick)
 

@@ -277,6 +277,36 @@ def are_several(ink: Mask) -> bool:
     return _are_far(boxes)
 
 
+def is_ringed(ink: Mask) -> bool:
+    """Whether a closed line is drawn around the ink, such as a circle around a digit.
+
+    What is inside must be large enough to be a digit: a zero may have a dot in it.
+    """
+    _, boxes, masks = _found(ink)
+    return len(boxes) > 1 and any(
+        _encloses(masks[ring], masks[other])
+        for ring, box in enumerate(boxes)
+        for other, inner in enumerate(boxes)
+        if other != ring
+        and inner.within(box, 0)
+        and any(inner.sides[axis] >= _INNER * box.sides[axis] for axis in (0, 1))
+    )
+
+
+def _encloses(ring: Mask, other: Mask) -> bool:
+    """Return whether no way leads from ``other`` to the edge that does not cross ``ring``."""
+    line = _grown(ring, 3)  # without gaps at corners
+    areas = parts(~np.pad(line, 1))
+    seen = other & ~line
+    return bool(seen.any() and (areas[1:-1, 1:-1][seen] != areas[0, 0]).all())
+
+
+def marks_beside(ink: Mask) -> bool:
+    """Whether there is ink beside the digit that is not close to it, such as a decimal point."""
+    _, boxes, _ = _found(ink)
+    return len(_joined([(b.left, b.right, b) for b in boxes], _GAP * _height(boxes))) > 1
+
+
 def _joined(spans: list[tuple[int, int, Box]], gap: float) -> list[list[Box]]:
     """Return the boxes in groups; between two groups there is a distance of at least ``gap``.
 

@@ -3,7 +3,7 @@
 // src/bnn/data/pictures/rules.py and digits.py have the rule.
 import { UserError } from "./errors.js";
 import { BILINEAR, nearest, resized } from "./resize.js";
-import { areSeveral, isPanel, isRuled, isSolid, isStroke, onEdge, roundedEven, thickened, withinFrame } from "./strokes.js";
+import { areSeveral, isRinged, isPanel, isRuled, isSolid, isStroke, onEdge, roundedEven, thickened, withinFrame } from "./strokes.js";
 
 const [MAX_GROUND, MIN_STROKE, MIN_APART, GROUND_NOISE, GROUND_TENTHS] = [64, 128, 16, 32, 6];
 const [MNIST_SIDE, MNIST_BOX] = [28, 20];
@@ -187,6 +187,7 @@ function oneStroke(levels, shape, options, framed) {
   }
   if (isRuled(ink)) throw new UserError("a line runs through the digit", "error.ruled");
   if (areSeveral(ink)) throw new UserError("more than one digit", "error.several-digits");
+  if (isRinged(ink)) throw new UserError("a line around the digit", "error.ringed");
   const thick = thickened(ink, shape);
   if (thick === null) return sheet;
   return { ...thick, channels: 1, data: thick.data.map((set) => (set ? 0 : 255)) };

@@ -296,6 +296,39 @@ export function areSeveral(ink) {
   return areFar(boxes);
 }
 
+/** Whether a closed line is drawn around the ink; a zero may have a dot in it. */
+export function isRinged(ink) {
+  const { boxes, masks } = found(ink);
+  return boxes.some((box, ring) =>
+    boxes.some(
+      (inner, other) =>
+        other !== ring &&
+        inner.within(box, 0) &&
+        [0, 1].some((axis) => inner.sides[axis] >= INNER * box.sides[axis]) &&
+        encloses(masks[ring], masks[other]),
+    ),
+  );
+}
+
+/** Whether no way leads from `other` to the edge that does not cross `ring`. */
+function encloses(ring, other) {
+  const { width, height } = ring;
+  const free = new Uint8Array((width + 2) * (height + 2)).fill(1);
+  for (let y = 0; y < height; ++y)
+    for (let x = 0; x < width; ++x)
+      if (ring.data[y * width + x])
+        // A line without gaps at corners; not on the border around the picture.
+        for (let row = Math.max(y, 1); row <= Math.min(y + 2, height); ++row)
+          for (let column = Math.max(x, 1); column <= Math.min(x + 2, width); ++column)
+            free[row * (width + 2) + column] = 0;
+  const outside = new Uint8Array(free.length);
+  const areas = parts({ width: width + 2, height: height + 2, data: free });
+  for (const at of areas.find((cells) => cells.includes(0))) outside[at] = 1;
+  const at = (cell) => (Math.trunc(cell / width) + 1) * (width + 2) + (cell % width) + 1;
+  const seen = [...other.data.keys()].filter((cell) => other.data[cell] && free[at(cell)]);
+  return seen.length > 0 && seen.every((cell) => !outside[at(cell)]);
+}
+
 function joined(boxes, start, stop, gap) {
   const groups = [];
   let end = 0;

@@ -131,6 +131,7 @@ export default {
   "error.no-stroke": "no stroke found: draw one dark stroke on light, even paper without lines",
   "error.ruled": "a line runs through the digit: draw on plain paper",
   "error.touches-border": "the stroke touches the border: leave space on all sides",
+  "error.ringed": "a line is drawn around the digit: draw only the digit",
   "error.several-digits": "more than one digit: draw only one",
   "error.no-camera": "no camera found",
   "error.camera-refused": "the camera was not allowed; allow it in the browser's settings for this page",

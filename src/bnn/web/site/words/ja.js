@@ -131,6 +131,7 @@ export default {
   "error.no-stroke": "線が見つかりません。罫線のない明るく一様な紙に、濃い線で1つ描いてください",
   "error.ruled": "罫線が数字に重なっています。無地の紙に描いてください",
   "error.touches-border": "線が端に触れています。周りに余白を残してください",
+  "error.ringed": "数字のまわりに線があります。数字だけを描いてください",
   "error.several-digits": "数字が2つ以上あります。1つだけ描いてください",
   "error.no-camera": "カメラが見つかりません",
   "error.camera-refused": "カメラの使用が許可されていません。ブラウザの設定でこのページに許可してください",
