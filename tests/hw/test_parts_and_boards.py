@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bnn.commands.main import app
 from bnn.errors import BuildError, DriverError, PlanError
-from bnn.hw import boards, tables
+from bnn.hw import boards, clocks, tables
 from bnn.hw import parts as chips
 from bnn.hw.boards import board, find, planned_only
 from bnn.hw.toolchain import locate, out_of_context
@@ -331,6 +331,18 @@ def test_how_far_a_clock_was_tried(options: tuple[str, ...], kind: str) -> None:
     assert _json("plan", "lfc-w1a1", "--fps", "1000", *options)["clock_is"] == kind
     shown = CliRunner().invoke(app, ["plan", "lfc-w1a1", "--fps", "1000", *options]).output
     assert f"MHz is {kind}" in " ".join(shown.split())
+
+
+def test_a_clock_that_was_just_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Known:
+        mhz = 125.0
+
+    monkeypatch.setattr(clocks, "routed", lambda *_: Known)
+    design: Any = None
+    found = [clocks.clock_is(design, boards.part("xc7z020"), mhz) for mhz in (124.9, 125.0, 125.1)]
+    assert found == ["estimated", "estimated", "hoped for"]
+    monkeypatch.setattr(clocks, "routed", lambda *_: None)
+    assert clocks.clock_is(design, boards.part("xc7z020"), 1.0) == "hoped for"
 
 
 def test_a_build_says_how_far_its_clock_was_tried(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,13 @@ def test_a_block_is_wrapped_with_all_its_ports() -> None:
     for port in ("i_valid", "i_data", "o_ready", "i_ready", "o_valid", "o_data", "fill"):
         assert f".{port}({port})" in text
     assert ".rst(reset)" in text
+    inputs, outputs = (
+        re.findall(r"alone_in .* (\w+)_end", text),
+        re.findall(r"alone_out .* (\w+)_end", text),
+    )
+    for port in FIFO_PORTS:
+        if port.name not in ("clk", "rst"):
+            assert port.name in (inputs if port.direction == "input" else outputs)
     assert ".rst(" not in alone.wrapper(
         "bnn_probe", {}, [Port("input", 1, "valid")]
     )  # it has no such port

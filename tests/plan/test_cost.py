@@ -18,9 +18,10 @@ from bnn.hw.blocks.thresholds import Thresholds
 from bnn.hw.blocks.window import SlidingWindow
 from bnn.plan import cost
 from bnn.plan.cost import Cost
-from bnn.plan.features import memories
+from bnn.plan.features import features, memories
 from bnn.plan.memory import Memory, mapped
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT
+from support.golden import compare, digest
 
 LEVELS = Thresholds(12, -500, 500, 1, False, -1, 2, 0, 1, BIPOLAR)
 
@@ -149,6 +150,19 @@ ERRORS = {
     "bnn_window": (1.3, 6.5),
     "bnn_writer": (0.1, 0.1),
 }
+
+
+def test_what_the_estimates_are_made_of() -> None:
+    """The features of every block that was counted, and what follows from them, as recorded."""
+    path = Path(__file__).parents[2] / "tools" / "costs.json"
+    entries = json.loads(path.read_text(encoding="utf-8")).values()
+    found: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        made = features(entry["module"], entry["generics"])
+        guess = cost.of_module(entry["module"], entry["generics"])
+        told = " ".join(f"{name}={value:g}" for name, value in sorted(made.items()))
+        found[entry["module"]].append(f"{told}: {guess.lut:.2f} {guess.ff:.2f} {guess.dsp:g}")
+    compare("cost-features", {module: digest("\n".join(each)) for module, each in found.items()})
 
 
 def test_blocks_cost_what_yosys_counted() -> None:
