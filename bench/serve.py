@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 import bnn
 
@@ -179,13 +180,20 @@ def large(port: int, images: NDArray[np.uint8], seconds: float, clients: int = 2
     return requests * len(images) / taken
 
 
+def drawn_digit() -> NDArray[np.uint8]:
+    """Return a seven as MNIST has them, light on black: uint8 (1, 28, 28, 1)."""
+    sheet = Image.new("L", (112, 112))
+    ImageDraw.Draw(sheet).line([(30, 28), (82, 28), (52, 88)], fill=255, width=11, joint="curve")
+    return np.asarray(sheet.resize((28, 28), Image.Resampling.BOX))[None, :, :, None]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=6.0, help="of each load")
     seconds = parser.parse_args().seconds
     random = np.random.default_rng(1)
-    digit = random.integers(0, 256, (1, 28, 28, 1), np.uint8)
+    digit = drawn_digit()
     colours = random.integers(0, 256, (1000, 32, 32, 3), np.uint8)
     infer = "/v2/models/lfc-w1a1/infer"
     print(f"load averages before: {os.getloadavg()}, processors: {os.cpu_count()}")

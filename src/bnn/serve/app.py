@@ -79,16 +79,29 @@ class Service:
         # One thread for each model computes at a time; decoding has the threads above.
         self._computing = ThreadPoolExecutor(max(2, len(repository.all)), "bnn-compute")
         self._batchers: dict[Served, Batcher] = {}
+        #: Address of inference without a version -> names in it.
+        self._paths: dict[str, dict[str, str]] = {}
         self._loading = asyncio.Lock()
         self._renew()
         state.metrics.held.set_function(lambda: self._room.held)
         state.metrics.in_progress.set_function(lambda: state.in_progress)
-        self.app = Gate(Router(self._routes(), redirect_slashes=False), state)
+        self._router = Router(self._routes(), redirect_slashes=False)
+        self.app = Gate(self._routed, state)
 
     def close(self) -> None:
         """Wait until the threads have finished their work, and end them."""
         self._executor.shutdown()
         self._computing.shutdown()
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to its endpoint; nearly all are inferences, which need no search."""
+        names = self._paths.get(scope["path"]) if scope["method"] == "POST" else None
+        if names is None:
+            await self._router(scope, receive, send)
+            return
+        scope["path_params"] = names
+        scope["bnn"]["kind"] = "infer"
+        await self._infer(scope, receive, send)
 
     def _routes(self) -> list[Route]:
         model, version = "/v2/models/{model}", "/versions/{version}"
@@ -119,6 +132,10 @@ class Service:
         """Make a batcher for each new model, and drop those of models that are not served now."""
         self._batchers = {
             served: self._batchers.get(served) or self._batcher(served)
+            for served in self._models.all
+        }
+        self._paths = {
+            f"/v2/models/{served.source.name}/infer": {"model": served.source.name}
             for served in self._models.all
         }
 
@@ -248,7 +265,7 @@ class Service:
         if len(request.inputs) != 1:
             raise InputError(f"inputs: has {len(request.inputs)} tensors, this model takes one")
         tensor = request.inputs[0]
-        reading = (batch_of, served.model, tensor, self._limits.pixels)
+        reading = (batch_of, served.model, served.inputs, tensor, self._limits.pixels)
         if isinstance(tensor.values, list) or len(body) > _SHORT:
             return request, await self._call(*reading)
         return request, batch_of(*reading[1:])

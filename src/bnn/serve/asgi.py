@@ -52,10 +52,13 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     Raises:
         RefusedError: the header occurs twice: a proxy and this server could use different values.
     """
-    found = [value for key, value in scope["headers"] if key == name]
-    if len(found) > 1:
-        raise RefusedError(400, f"header {name.decode()} is there twice")
-    return found[0] if found else None
+    found: bytes | None = None
+    for key, value in scope["headers"]:
+        if key == name:
+            if found is not None:
+                raise RefusedError(400, f"header {name.decode()} is there twice")
+            found = value
+    return found
 
 
 def number(text: bytes | None, what: str) -> int | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bnn.run import Outputs
 from bnn.serve.models import Served
+from bnn.serve.outputs import ready
 
 #: Most images of a batch of several requests. A request with more images is a batch of its own.
 MAX_JOINED = 256
@@ -67,7 +68,7 @@ class Batcher:
         self._observe(len(batch))
         if self.served.inline and len(batch) * self._seconds <= MAX_INLINE_S:
             try:
-                outputs = self.served.runtime.run(batch)
+                outputs = self._run(batch)
             except Exception as error:  # to those who wait, as the thread does it
                 _fail(taken, error)
             else:
@@ -75,8 +76,12 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._begin)
             return
         loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._executor, self.served.runtime.run, batch)
+        running = loop.run_in_executor(self._executor, self._run, batch)
         running.add_done_callback(lambda done: self._end(taken, done, len(batch)))
+
+    def _run(self, batch: NDArray[Any]) -> Outputs:
+        # Prepared pictures do not change again.
+        return self.served.runtime.run(ready(self.served.model, batch))
 
     def _end(self, taken: list[_Waiting], done: asyncio.Future[Outputs], images: int) -> None:
         error = None if done.cancelled() else done.exception()

@@ -8,7 +8,7 @@ can request it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -96,19 +96,23 @@ def properties(model: Model) -> dict[str, str]:
     return found
 
 
-def batch_of(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
-    """Return the images of a tensor as a checked batch for a runtime.
+def batch_of(model: Model, inputs: Sequence[Spec], tensor: Tensor, max_pixels: int) -> NDArray[Any]:
+    """Return the images of a tensor as a checked batch; arrays are not :func:`ready` yet.
 
-    ``max_pixels``: largest number of pixels of a picture file.
+    Args:
+        model: the model.
+        inputs: what :func:`inputs_of` returned for it.
+        tensor: the images of a request.
+        max_pixels: largest number of pixels of a picture file.
 
     Raises:
         InputError: the tensor is not an input of this model; the message names the tensor.
         DataError: a picture file cannot be read; the message names the picture.
     """
-    specs = {spec.name: spec for spec in inputs_of(model)}
-    spec = specs.get(tensor.name)
+    spec = next((spec for spec in inputs if spec.name == tensor.name), None)
     if spec is None:
-        raise InputError(f"input {tensor.name!r}: unknown; this model takes {' or '.join(specs)}")
+        known = " or ".join(spec.name for spec in inputs)
+        raise InputError(f"input {tensor.name!r}: unknown; this model takes {known}")
     if tensor.datatype != spec.datatype:
         raise InputError(
             f"input {tensor.name!r}: datatype must be {spec.datatype}, not {tensor.datatype}"
@@ -120,10 +124,17 @@ def batch_of(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:
             f"input {tensor.name!r}: shape must be {list(spec.shape)} with the number of images "
             f"for -1, not {list(tensor.shape)}"
         )
-    values = tensor.values
-    if model.preprocess is not None and values.dtype == np.uint8:
-        values = model.preprocess.ready(values)
-    return model.program.input.check(values)
+    return model.program.input.check(tensor.values)
+
+
+def ready(model: Model, batch: NDArray[Any]) -> NDArray[Any]:
+    """Return checked arrays as the model's preparation makes them ready.
+
+    It is done for a whole batch, which costs little more than for one image.
+    """
+    if model.preprocess is None or batch.dtype != np.uint8:
+        return batch
+    return model.preprocess.ready(batch)
 
 
 def _pictures(model: Model, tensor: Tensor, max_pixels: int) -> NDArray[Any]:

@@ -18,6 +18,8 @@ from bnn.system.files import parse_json
 #: Header with the length of the JSON if binary tensors follow it, in lower case.
 JSON_LENGTH = b"inference-header-content-length"
 _MAX_ID = 256
+#: Longest id of a request of which the answer's JSON is kept.
+_MAX_KEPT_ID = 64
 #: Most bytes of a JSON that is kept after parsing, for the next request with an equal JSON.
 _MAX_KEPT = 1 << 10
 _MAX_DIMENSIONS = 8
@@ -277,25 +279,64 @@ def respond(
     Raises:
         InputError: a value is infinite, which JSON cannot express.
     """
+    if all(binary for *_, binary in outputs):
+        tail = [as_bytes(values) for _, _, values, _ in outputs]
+        told = tuple(
+            (name, datatype, _shape_of(values), len(data))
+            for (name, datatype, values, _), data in zip(outputs, tail, strict=True)
+        )
+        short = request_id is None or len(request_id) <= _MAX_KEPT_ID
+        text = (_kept_answer if short else _answer)(names, request_id, told)
+        return b"".join([text, *tail]), len(text)
     described, tail = [], []
     for name, datatype, values, binary in outputs:
-        shape = list(values.shape) if not isinstance(values, list) else [len(values)]
-        one: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
-        if binary:
-            data = as_bytes(values)
-            one["parameters"] = {"binary_data_size": len(data)}
-            tail.append(data)
-        else:
+        data = as_bytes(values) if binary else None
+        one = _described_output(
+            name, datatype, _shape_of(values), None if data is None else len(data)
+        )
+        if data is None:
             one["data"] = as_list(values)
+        else:
+            tail.append(data)
         described.append(one)
-    top: dict[str, Any] = {"model_name": names[0], "model_version": names[1]}
-    if request_id is not None:
-        top["id"] = request_id
-    top["outputs"] = described
     try:
-        text = _ENCODE(top).encode()
+        text = _ENCODE(_top(names, request_id, described)).encode()
     except ValueError:
         raise InputError(
             "an output is infinite, which JSON cannot express; request it as binary"
         ) from None
     return (text, None) if not tail else (b"".join([text, *tail]), len(text))
+
+
+def _shape_of(values: Values) -> Shape:
+    return (len(values),) if isinstance(values, list) else values.shape
+
+
+def _described_output(name: str, datatype: str, shape: Shape, size: int | None) -> dict[str, Any]:
+    one: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(shape)}
+    if size is not None:
+        one["parameters"] = {"binary_data_size": size}
+    return one
+
+
+def _top(
+    names: tuple[str, str], request_id: str | None, outputs: list[dict[str, Any]]
+) -> dict[str, Any]:
+    top: dict[str, Any] = {"model_name": names[0], "model_version": names[1]}
+    if request_id is not None:
+        top["id"] = request_id
+    top["outputs"] = outputs
+    return top
+
+
+def _answer(
+    names: tuple[str, str],
+    request_id: str | None,
+    outputs: tuple[tuple[str, str, Shape, int], ...],
+) -> bytes:
+    """Return the JSON of an answer whose outputs (name, datatype, shape, bytes) follow it."""
+    return _ENCODE(_top(names, request_id, [_described_output(*one) for one in outputs])).encode()
+
+
+#: Clients of binary tensors get the same JSON each time.
+_kept_answer = lru_cache(maxsize=128)(_answer)

@@ -176,12 +176,13 @@ def test_evaluate_says_so(tmp_path: Path, arrays: bool) -> None:
 
 def test_the_server_prepares_arrays_alike() -> None:
     pytest.importorskip("starlette", reason="needs the extra serve")
-    from bnn.serve.outputs import batch_of
+    from bnn.serve.outputs import batch_of, inputs_of, ready
     from bnn.serve.wire import Tensor
 
     model = bnn.load("lfc-w1a1")
     given = drawn(255, 0)[..., None]
-    made = batch_of(model, Tensor("input", "UINT8", given.shape, given), 10**6)
+    tensor = Tensor("input", "UINT8", given.shape, given)
+    made = ready(model, batch_of(model, inputs_of(model), tensor, 10**6))
     np.testing.assert_array_equal(made, model.program.input.check(digits()[..., None]))
 
 
