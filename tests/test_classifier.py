@@ -353,6 +353,14 @@ def test_more_images_than_memory_holds(images: int) -> None:
         bnn.Classifier(_channels(1), "reference").allocate(images)
 
 
+def test_classes_are_the_models() -> None:
+    """What is set would be lost in a copy, or in another process."""
+    clf = bnn.Classifier(_channels(1), "reference")
+    with pytest.raises(AttributeError):
+        clf.classes = ("a", "b")  # type: ignore[misc]
+    assert clf.classes == clf.model.classes
+
+
 class _Tensor:
     shape = (9, 7)
 

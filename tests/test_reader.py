@@ -105,6 +105,17 @@ def test_lines_that_cannot_be_read(model: Model, line: Any, reason: str) -> None
         bnn.LineReader(model).read(line)
 
 
+@pytest.mark.parametrize(("light", "told"), [(1.0, False), (0.85, False), (0.7, True), (0.4, True)])
+def test_uneven_light_is_told(model: Model, light: float, told: bool) -> None:
+    line = np.full((9, 80), 255.0)
+    line[2:7, 5:75:7] = 0
+    falling = (line * np.linspace(light, 1, 80)).astype(np.uint8)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        bnn.LineReader(model).read(falling)
+    assert any("the light on the paper is uneven" in str(one.message) for one in said) == told
+
+
 def test_the_originals_way_of_reading_a_picture(model: Model) -> None:
     """Alpha is not used, nothing is turned, inverted or refused, not even a blank picture."""
     grey = np.random.default_rng(1).integers(0, 99, (9, 30)).astype(np.uint8)

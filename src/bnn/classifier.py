@@ -165,9 +165,6 @@ class Classifier:
             raise InputError(f"bgr is True or False, not {bgr!r}")
         self.model = model if isinstance(model, Model) else load(model)
         self.reject = None if reject is None else _rejecting(self.model, reject)
-        self.classes = self.model.classes
-        if reject is not None:
-            self.classes = (*self.classes, _unknown_name(self.classes))
         self.runtime = runtime
         self.bgr = bgr
         self.options = options
@@ -315,6 +312,12 @@ class Classifier:
             return classes
         sure = chosen(self.model, outputs)
         return np.where(sure < self.reject, len(self.model.classes), classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; with ``reject``, the name of unknown ones is the last."""
+        names = self.model.classes
+        return names if self.reject is None else (*names, _unknown_name(names))
 
     def allocate(self, images: int) -> NDArray[Any]:
         """Return an array of zeros for ``images`` images, to be filled in place.

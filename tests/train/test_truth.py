@@ -242,6 +242,15 @@ def test_resuming_names_the_option_that_differs(run, given, said):
         resumed(run, given, QUIET)
 
 
+def test_a_batch_that_follows_the_data_is_not_called_by_a_number(run):
+    kept = json.loads((run / SETTINGS).read_text())
+    kept["batch_given"] = False
+    (run / SETTINGS).write_text(json.dumps(kept))
+    said = "--batch cannot change: 8 is asked, one that follows the data in the run"
+    with pytest.raises(TrainError, match=said):
+        resumed(run, {"batch": 8}, QUIET)
+
+
 def test_resuming_takes_the_runs_own_settings(run):
     same = {"seed": 1, "rate": 0.02, "epochs": 5, "patience": 4, "devices": "1"}
     settings, options = resumed(run, same, QUIET)

@@ -57,8 +57,11 @@ def resumed(
             str(", ".join(v) or None if isinstance(v, list) else v) for v in (value, own[name])
         )
         option = "NET" if name == "network" else f"--{name.replace('_', '-')}"
+        in_run = _in_run(has)
+        if name == "batch" and not settings.batch_given:
+            in_run = "one that follows the data in the run"
         raise TrainError(
-            f"{folder}: {option} cannot change: {_short(wanted)} is asked, {_in_run(has)}, whose "
+            f"{folder}: {option} cannot change: {_short(wanted)} is asked, {in_run}, whose "
             "training goes on; omit it (only --epochs, --patience and "
             "--devices may change), or train another run"
         )

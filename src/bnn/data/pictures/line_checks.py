@@ -25,6 +25,9 @@ _BAND, _GAP = 0.5, 0.1
 _WIDE = 2
 #: Share of a row's pixels that are ink where a frame or the edge of a scan lies.
 _FRAME = 0.5
+#: Places along a line at which its paper is measured, as this percentile of the levels; and how much
+#: of the contrast it may change.
+_PLACES, _PAPER, _UNEVEN = 8, 90, 0.2
 #: Share of the height that text takes in the lines of LSTM-PYNQ's plain networks (0.86 to 0.883),
 #: and the shares that are taken as they are. So are its margins, 3 pixels above and below any text.
 FILL, _FILLED, _MARGIN = 0.87, (0.83, 0.91), 3
@@ -58,6 +61,8 @@ def dark_on_light(levels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
         _tell(f"{name}: seems to have several lines of text; give a picture of each line")
     elif levels.shape[1] > height and _has_other_ink(ink, bands):
         _tell(f"{name}: has ink at an edge that is not of the line; cut the picture to the line")
+    if _is_uneven(levels, high - low):
+        _tell(f"{name}: the light on the paper is uneven; the text may be read wrong")
     return levels
 
 
@@ -87,6 +92,13 @@ def fitted(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     above, below = min(margin, top), min(margin, len(levels) - bottom)
     around = (margin - above, margin - below), (0, 0)
     return np.pad(levels[top - above : bottom + below], around, constant_values=255)
+
+
+def _is_uneven(levels: NDArray[np.uint8], contrast: int) -> bool:
+    """Return whether the paper is clearly darker at some place along the line than at another."""
+    parts = np.array_split(levels, _PLACES, axis=1)
+    paper = [float(np.percentile(part, _PAPER)) for part in parts if part.size]
+    return max(paper) - min(paper) > _UNEVEN * contrast
 
 
 def _bands(rows: NDArray[np.bool_]) -> list[tuple[int, int]]:
