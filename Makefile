@@ -125,6 +125,7 @@ docs-translate: $(INSTALLED)
 docs-check: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[docs]'
 	$(BIN)/python tools/check_translations.py
+	$(BIN)/python tools/check_links.py
 	$(BIN)/python tools/draw_figures.py docs/figures
 	@for language in en ja; do echo "$(BIN)/sphinx-build -D language=$$language"; \
 	    BNN_DOCS_COMMANDS=0 $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \
