@@ -112,7 +112,7 @@ docs: $(INSTALLED)
 	@for language in en ja; do echo "$(BIN)/sphinx-build -D language=$$language"; \
 	    PATH="$(abspath $(BIN)):$$PATH" $(AS_FRESH) $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \
 	    -d $(SITE)/doctrees-$$language docs $(SITE)/$$language || exit 1; done
-	@cp docs/_static/index.html $(SITE)/index.html
+	@cp docs/_static/index.html docs/figures/start.svg $(SITE)
 	$(BIN)/bnn web --export $(SITE)/page
 	@echo "$(SITE)/index.html: the site; any static host can serve the folder $(SITE)"
 
@@ -125,6 +125,7 @@ docs-translate: $(INSTALLED)
 docs-check: $(INSTALLED)
 	@$(PIP) install --no-build-isolation --editable '.[docs]'
 	$(BIN)/python tools/check_translations.py
+	$(BIN)/python tools/check_links.py
 	$(BIN)/python tools/draw_figures.py docs/figures
 	@for language in en ja; do echo "$(BIN)/sphinx-build -D language=$$language"; \
 	    BNN_DOCS_COMMANDS=0 $(BIN)/sphinx-build -q -W --keep-going -b html -D language=$$language \

@@ -161,10 +161,24 @@ def _keep_together(_app, doctree, _docname):
             code["classes"].append("whole")
 
 
+_COMMANDS = re.compile(r'<div class="highlight-sh [^"]*">.*?</pre>', re.DOTALL)
+_HYPHENATED = re.compile(rf"(?<=[ >\n=])(?=[^ <\n]{{2,{MAX_WHOLE}}}[ <\n])[\w.@/-]*-[\w.@/-]*")
+
+
+def _whole_options(_app, _pagename, _template, context, doctree):
+    """Where a phone continues a command on the next line, it does so between its words."""
+    if doctree is not None:
+        context["body"] = _COMMANDS.sub(
+            lambda block: _HYPHENATED.sub(r'<span class="whole">\g<0></span>', block[0]),
+            context["body"],
+        )
+
+
 def setup(app):
     """Called by Sphinx."""
     app.add_search_language(SearchByPairs)
     app.connect("html-page-context", _say_if_english)
+    app.connect("html-page-context", _whole_options)
     app.connect("env-check-consistency", _name_english_pages)
     app.connect("doctree-resolved", _for_japanese)
     app.connect("doctree-resolved", _keep_together)

@@ -6,7 +6,8 @@
 
 Every page (a file that ends with .md) must be reached from README.md by links, and every link to a
 file, a folder or a heading of this repository must lead somewhere. Links to other hosts are not
-followed. Prints the counts and every fault; exits with 1 if there is one.
+fetched: each must be well-formed, and its host one of :data:`HOSTS`. Prints the counts and every
+fault; exits with 1 if there is one.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parents[1]
 START = "README.md"
 #: Folders that are not of the repository, by name.
 LEFT_OUT = ("build", "dist", "node_modules", "__pycache__")
+#: Hosts that pages, translations and notebooks may link to. A new one is looked at by a person.
+HOSTS = ("github.com", "keepachangelog.com", "semver.org")
+#: Files that are no pages and have links: to other hosts, these are checked too.
+NO_PAGES = ("docs/locale/**/*.po", "notebooks/source/*.py")
 #: Pages that a reader finds without a link: cards beside the bundled models, forms of the host.
 WITHOUT_LINK = ("src/bnn/models/*.md", ".github/*.md")
 
@@ -30,6 +35,7 @@ _LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 _REFERENCE = re.compile(r"^[ ]{0,3}\[[^\]]+\]:\s*<?([^\s>]+)", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 _OTHER_HOST = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_BARE = re.compile(r"(?<![(<\w])(https?://[^\s<>)\]\"|`]*[^\s<>)\]\"|`.,;:])")
 
 
 def pages(root: Path) -> list[Path]:
@@ -50,6 +56,43 @@ def links(text: str) -> Iterator[tuple[int, str]]:
     for pattern in (_LINK, _REFERENCE):
         for match in pattern.finditer(plain):
             yield plain.count("\n", 0, match.start(1)) + 1, match[1]
+
+
+def bare(text: str) -> Iterator[tuple[int, str]]:
+    """Yield line number (from 1) and address where a page has an address itself, not in code."""
+    plain = _blank(_CODE, _blank(_FENCE, text))
+    for match in _BARE.finditer(plain):
+        yield plain.count("\n", 0, match.start(1)) + 1, match[1]
+
+
+def wrong_address(link: str) -> str:
+    """Return what is wrong with a link to another host; nothing is fetched. "" if nothing is."""
+    try:
+        parts = urlsplit(link)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        return f"is not an address ({error})"
+    if parts.scheme != "https":
+        return "does not begin with https://"
+    if port is not None or parts.username is not None or not re.fullmatch(r"[!-~]+", link):
+        return "is not a plain address"
+    return "" if host in HOSTS else f"{host or 'no host'} is not one of HOSTS in check_links.py"
+
+
+def elsewhere(root: Path) -> tuple[int, list[str]]:
+    """Return the number of links to other hosts in pages and :data:`NO_PAGES`, and the faults."""
+    count, wrong = 0, []
+    more = [path for pattern in NO_PAGES for path in sorted(root.glob(pattern))]
+    for path in [*pages(root), *more]:
+        text = path.read_text(encoding="utf-8")
+        for line, link in sorted({*links(text), *bare(text)}):
+            if not _OTHER_HOST.match(link):
+                continue
+            count += 1
+            reason = wrong_address(link)
+            if reason:
+                wrong.append(f"{path.relative_to(root)}:{line}: {link} {reason}")
+    return count, wrong
 
 
 def headings(text: str) -> set[str]:
@@ -110,10 +153,12 @@ def _reached(start: Path, targets: dict[Path, set[Path]]) -> set[Path]:
 def main(root: Path) -> int:
     """Print the counts and the faults; return the exit status."""
     count, checked, wrong = problems(root.resolve())
+    others, wrong_others = elsewhere(root.resolve())
     print(f"pages: {count}, links between them: {checked}")
-    for line in wrong:
+    print(f"links to other hosts: {others}; form and host are checked, nothing is fetched")
+    for line in (*wrong, *wrong_others):
         print(line, file=sys.stderr)
-    return int(bool(wrong))
+    return int(bool(wrong or wrong_others))
 
 
 if __name__ == "__main__":

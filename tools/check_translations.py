@@ -63,6 +63,7 @@ PAGES = (
     "benchmarks",
     "extending",
     "test-strength",
+    "planted-mistakes",
     "reliability",
 )
 

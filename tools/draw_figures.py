@@ -2,7 +2,8 @@
 """Draws the pictures of docs/understand.md: ``python tools/draw_figures.py docs/figures``.
 
 ``make docs`` runs it. They have no words but the names of the field, so that one picture serves
-both languages, and colours that can be seen on white and on black.
+both languages, and colours that can be seen on white and on black. ``start`` is on the page that
+leads to the languages.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def main() -> None:
     """Write every figure into the folder that is given."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for draw in (xnor, threshold, planes, straight_through, dataflow, pipeline, folding):
+    for draw in (xnor, threshold, planes, straight_through, dataflow, pipeline, folding, start):
         (folder / f"{draw.__name__}.svg").write_text(draw())
 
 
@@ -238,6 +239,32 @@ def folding() -> str:
     parts.append(f'<path d="{path}" stroke="{LINE}" fill="none" stroke-width="1.5"/>')
     parts.append(_text(46, top + size, "PE = 2", size=15))
     return _svg(526, 322, parts)
+
+
+#: A three, as a network of bits reads it.
+_THREE = "........ .#####.. .....##. ..####.. .....##. .....##. .#####.. ........"
+
+
+def start() -> str:
+    """A digit as bits, three layers of bits, and the scores of ten classes."""
+    luck, size, parts = random.Random(11), 22, []
+    for row, line in enumerate(_THREE.split()):
+        for column, each in enumerate(line):
+            fill = PLUS if each == "#" else "none"
+            parts.append(_box(8 + column * size, 22 + row * size, size - 2, size - 2, fill))
+    for layer in range(3):
+        x = 236 + 104 * layer
+        parts.append(_arrow(x - 44, 109, x - 8))
+        for row in range(8):
+            for column in range(2):
+                fill = luck.choice((PLUS, MINUS))
+                parts.append(_box(x + column * size, 22 + row * size, size - 2, size - 2, fill))
+    parts.append(_arrow(504, 109, 540))
+    for digit in range(10):
+        y = 18 + 18 * digit
+        width, fill = (140, PLUS) if digit == 3 else (luck.randint(8, 64), LINE)
+        parts += [_text(556, y + 7, str(digit)), _box(570, y, width, 14, fill, fill)]
+    return _svg(720, 220, parts)
 
 
 if __name__ == "__main__":

@@ -15,4 +15,5 @@ for row in measured["rows"]:
             one = row[key]
             share = f"{100 * one['accuracy']:.1f} %"
             print(f"{row['task']:31} {start:12} {share:>7} {one['epochs']:7} {one['cpu_s']:7} s")
-print(f"(commit {measured['commit']}, {measured['machine']}: {measured['command']})")
+print(f"(commit {measured['commit']}, {measured['machine']}:")
+print(f" {measured['command']})")

@@ -7,7 +7,7 @@
 # %% [ja]
 # # BNN-PYNQ をもう一度 7：文字
 #
-# 元のノートブック LFC-BNN_Chars_Webcam では、白地に黒い文字と数字を認識しました。BNN-PYNQ のパラメータセット `chars_merged-lfcW1A1`（NIST で学習したもの）は付属していないので、
+# 元のノートブック LFC-BNN_Chars_Webcam では、白い背景に黒い文字と数字を認識しました。BNN-PYNQ のパラメータセット `chars_merged-lfcW1A1`（NIST で学習したもの）は付属していないので、
 # ここで学習します。使うのは、Matplotlib に付属するフォントで描いた A から Z の文字です。`pip install '.[train]'`（PyTorch）と 1 分ほどの時間が必要です。
 # %%
 import random
@@ -37,7 +37,7 @@ LETTERS = string.ascii_uppercase
 # %% [ja]
 # ## 文字の画像
 #
-# MNIST の数字と同じく、黒地に白です。フォント、大きさ、回転、傾きは 1 枚ごとにランダムです。
+# MNIST の数字と同じく、黒い背景に白です。フォント、大きさ、回転、傾きは 1 枚ごとにランダムです。
 # %%
 
 

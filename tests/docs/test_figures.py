@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,106 @@ def test_errors_of_the_estimates(row: list[str]) -> None:
 
 def test_models_are_those_that_come_with_the_package() -> None:
     assert set(MEASURED) | {"lfc-fashion-w1a1"} == set(bnn.bundled())
+
+
+def test_the_start_page_says_what_200_pictures_give() -> None:
+    found = json.loads((DOCS / "results" / "few-pictures.json").read_text())
+    right = [round(100 * row["advised"]["accuracy"]) for row in found["rows"]]
+    said = f"{right[0]} % right of four kinds of animals, {right[1]} % of ten digits"
+    assert (found["pictures"], [row["task"][:10] for row in found["rows"]]) == (
+        200,
+        ["4 kinds of", "10 digits "],
+    )
+    assert said in in_all("index.md")
+    assert all(25 <= row["advised"]["cpu_s"] <= 35 for row in found["rows"])
+    assert "Half a minute of a processor's time" in in_all("index.md")
+
+
+def test_shares_of_planted_mistakes() -> None:
+    """The page on reliability has the last samples of the page that has all."""
+    samples = {row[0].replace(", all rooms", ""): row[4] for row in planted_rows()}
+    last = rows("reliability.md", r"(?:Python|RTL and driver), seed \d+")
+    assert [row[0].partition(",")[0] for row in last] == ["Python", "RTL and driver"]
+    for name, share in last:
+        kind = name.partition(",")[0]
+        assert name == [each for each in samples if each.startswith(kind)][-1]
+        assert share == re.sub(r" judged|; \d+ not judged", "", samples[name])
+
+
+def planted_rows() -> list[list[str]]:
+    return rows("planted-mistakes.md", r"(?:Python|RTL and driver), seed \d+(?:, all rooms)?")
+
+
+#: Its tables are what the original recorded and its shapes; other pages quote them, and are held
+#: to it above. The tables of benchmarks.md are written by a command, and have hundreds of numbers.
+NOT_COMPARED = ("specification.md", "benchmarks.md")
+_FENCED = re.compile(r"^ {0,3}(```|~~~).*?^ {0,3}\1[^\n]*$", re.DOTALL | re.MULTILINE)
+_CODE_OR_TARGET = re.compile(r"`[^`]*`|\]\([^)]*\)")
+_FIGURE = re.compile(
+    r"(?<![\w.,^/:-])(\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?|\d+\.\d+|\d{4,})(?!\w|[.,:-]\d)"
+)
+
+
+def figures(text: str) -> set[float]:
+    """Numbers of four digits or more that somebody measured: no size, no year, no seed."""
+    plain = _CODE_OR_TARGET.sub("", _FENCED.sub("", text))
+    plain = re.sub(r"\b[Ss]eeds? \d+(?:(?:, | and )\d+)*", "", plain)
+    found = {(each, float(re.sub("[ ,]", "", each))) for each in _FIGURE.findall(plain)}
+    return {
+        value
+        for written, value in found
+        if len(f"{value:.12g}".replace(".", "").strip("0")) >= 4
+        and not _is_size(value)
+        and not re.fullmatch("(?:19|20)[0-9]{2}", written)
+    }
+
+
+def _is_size(value: float) -> bool:
+    """A power of two, a small multiple of one, or one less: of shapes and limits."""
+    number = int(value)
+    if number != value:
+        return False
+    return (number & (number + 1)) == 0 or number // (number & -number) < 10
+
+
+def held() -> set[float]:
+    """Every number of the files of results."""
+
+    def walk(value: object) -> Iterator[float]:
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
+            for each in value:
+                yield from walk(each)
+        elif isinstance(value, int | float):
+            yield float(value)
+
+    files = [ROOT / "tools" / "designs.json", *(DOCS / "results").glob("*.json")]
+    found = {each for path in files for each in walk(json.loads(path.read_text()))}
+    return found | {float(each) for each in MEASURED.values()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("takes 1,234.5 us, or 12 345 cycles", {1234.5, 12345.0}),
+        ("85.54 % (84.29)", {85.54, 84.29}),
+        ("in 2017, of 65 536 or 65,535 or 3072; 53 200; 1.58; seeds 5200 and 5301", set()),
+        ("`1 234` [a](b.md#1234)\n```\n12 345\n```\nv1234 1234-5678 2026-11-30", set()),
+    ],
+)
+def test_which_numbers_are_figures(text: str, expected: set[float]) -> None:
+    assert figures(text) == expected
+
+
+def test_no_figure_is_typed_in_two_pages() -> None:
+    """It stands on one page, to which others link, or in a file that a command wrote."""
+    pages = [*DOCS.glob("*.md"), ROOT / "README.md"]
+    where: dict[float, list[str]] = {}
+    for page in pages:
+        if page.name not in NOT_COMPARED:
+            for each in figures(page.read_text(encoding="utf-8")) - held():
+                where.setdefault(each, []).append(page.name)
+    original = figures(in_all("specification.md"))
+    twice = {each: found for each, found in where.items() if len(found) > 1}
+    assert {each: found for each, found in twice.items() if each not in original} == {}

@@ -59,6 +59,49 @@ def test_a_planted_dead_link_is_found(
     assert check.problems(tmp_path)[2] == [said]
 
 
+def test_links_to_other_hosts_of_this_repository(check: ModuleType) -> None:
+    count, wrong = check.elsewhere(ROOT)
+    assert wrong == []
+    assert count > 5
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("[x](https://github.com/a/b)", ""),
+        ("see https://github.com/a/b.", ""),
+        ("`https://HOST:8000/v2` and\n```\ncurl http://127.0.0.1/\n```", ""),
+        ("[x](http://github.com/a)", "http://github.com/a does not begin with https://"),
+        ("see http://github.com/a.", "http://github.com/a does not begin with https://"),
+        ("[x](https://githup.com/a)", "githup.com is not one of HOSTS in check_links.py"),
+        ("[x](https:github.com/a)", "https:github.com/a no host is not one of HOSTS"),
+        ("[x](https://github.com:443/a)", "is not a plain address"),
+        ("[x](https://me@github.com/a)", "is not a plain address"),
+        ("[x](https://github.com:port/a)", "is not an address"),
+        ("[x](https://github.com/ü)", "is not a plain address"),
+        ("[x](mailto:a@github.com)", "does not begin with https://"),
+        ("[x][1]\n\n[1]: https://example.org", "example.org is not one of HOSTS"),
+    ],
+)
+def test_a_link_to_another_host(check: ModuleType, tmp_path: Path, page: str, said: str) -> None:
+    """It is well-formed, and its host is known; addresses in code are examples."""
+    _write(tmp_path, README=page)
+    _, wrong = check.elsewhere(tmp_path)
+    assert len(wrong) == bool(said)
+    assert said in "".join(wrong)
+
+
+def test_links_in_catalogues_and_notebooks_are_checked(check: ModuleType, tmp_path: Path) -> None:
+    for name in ("docs/locale/ja/LC_MESSAGES/a.po", "notebooks/source/a.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text("[a](https://example.org/)")
+    assert [each.partition(":")[0] for each in check.elsewhere(tmp_path)[1]] == [
+        "docs/locale/ja/LC_MESSAGES/a.po",
+        "notebooks/source/a.py",
+    ]
+
+
 def test_a_planted_lonely_page_is_found(
     check: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
