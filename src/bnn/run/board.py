@@ -23,9 +23,10 @@ from bnn.hw.boards import board, place_digest
 from bnn.hw.design import build
 from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import Metadata, loads, metadata
+from bnn.hw.patience import max_cycles
 from bnn.hw.render import sources
 from bnn.program.program import Program
-from bnn.run.accelerator import AcceleratorRuntime, max_cycles
+from bnn.run.accelerator import AcceleratorRuntime
 from bnn.system.files import parse_json, read_file
 
 #: Environment variable that names the folder if ``build`` is not given.
