@@ -460,6 +460,11 @@ class Driver:
         if error:
             texts = [text for bit, text in reg.ERROR_TEXTS.items() if error & bit]
             raise DriverError(f"the accelerator reports: {'; '.join(texts)}")
+        if control & reg.CONTROL_BITS["ERROR"]:
+            raise DriverError(
+                "the accelerator had an error (bit ERROR of register CONTROL), which another start "
+                "cleared: end the other program that uses it"
+            )
         if not ended or not control & reg.CONTROL_BITS["DONE"]:
             raise DriverError(_stuck(started))
 

@@ -100,12 +100,15 @@ def _design(design: Design, known: Metadata, board: Board, words: NDArray[np.uin
         "BNN_IMAGE_CYCLES": f"UINT64_C({image_cycles(design)})",
     }
     program = design.program
+    comment = (
+        f"/* The design, board {_safe(board.name)}. A start is stuck after BNN_START_CYCLES,\n"
+        " * and BNN_IMAGE_CYCLES for each image. */"
+    )
     declared = "" if not words.size else "extern const uint32_t bnn_parameters[];\n"
     return "\n".join(
         [
             f"{_LICENCE}#ifndef BNN_DESIGN_H\n#define BNN_DESIGN_H\n#include <stdint.h>\n",
-            f"/* The design, board {_safe(board.name)}. Cycles: after BNN_START_CYCLES and "
-            "BNN_IMAGE_CYCLES for\n * each image, a start is stuck. */",
+            comment,
             _defines(defined),
             _input(program, known, design.source),
             _results(design, known),

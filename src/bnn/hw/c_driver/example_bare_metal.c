@@ -3,7 +3,6 @@
  * bitstream before: with the boot file, or with XDcfg.
  */
 #include "bnn_driver.h"
-#include <string.h>
 
 /* Of the standalone library: xil_cache.h. */
 extern void Xil_DCacheFlushRange(intptr_t start, uint32_t bytes);
@@ -34,11 +33,10 @@ static void invalidate(void *user, void *start, size_t bytes)
 /* Returns 0, or a code of bnn_driver.h. */
 int classify(const bnn_value *image, int32_t *scores)
 {
-    static bnn_device device;
+    static bnn_device device; /* static: all fields are 0 */
     static int is_open;
     int code = BNN_OK;
     if (!is_open) {
-        memset(&device, 0, sizeof device);
         device.registers = (volatile uint32_t *)BNN_BASE;
         device.memory = area.bytes + (64 - (uintptr_t)area.bytes % 64) % 64;
         device.memory_address = (uintptr_t)device.memory;
