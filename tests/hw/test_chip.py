@@ -396,7 +396,7 @@ def test_a_slow_design_is_waited_for(
             runtime.run(DENSE)
 
 
-def test_patience_is_of_the_clock_that_the_chip_has(pynq: StandIn, built: dict[str, Built]) -> None:
+def test_patience_is_of_the_clock_that_the_chip_has(built: dict[str, Built]) -> None:
     """A slower clock than the design's: the same cycles take longer."""
     runtime = built["a"].open()
     transport = runtime.driver.transport
