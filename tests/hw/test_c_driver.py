@@ -547,6 +547,30 @@ def test_examples_compile(name: str, tmp_path: Path) -> None:
     c_bridge.run(CC, *STRICT, "-o", place / "classify", place / "example_linux.c", *drivers)
 
 
+XIL = """#include "bnn_driver.h"
+void Xil_DCacheFlushRange(intptr_t start, uint32_t bytes);
+void Xil_DCacheInvalidateRange(intptr_t start, uint32_t bytes);
+void Xil_DCacheFlushRange(intptr_t start, uint32_t bytes) { (void)start, (void)bytes; }
+void Xil_DCacheInvalidateRange(intptr_t start, uint32_t bytes) { (void)start, (void)bytes; }
+extern const bnn_value image[BNN_INPUTS];
+const bnn_value image[BNN_INPUTS] = {1};
+"""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_program_of_the_documentation(name: str, tmp_path: Path) -> None:
+    """docs/boards.md: its program is compiled and linked as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
+    _, start, rest = page.partition("```c\n")
+    assert start, "docs/boards.md has no program in C"
+    place = c_bridge.write(build(*CASES[name]), tmp_path)
+    (place / "main.c").write_text(rest.split("```\n")[0], encoding="utf-8")
+    (place / "xil.c").write_text(XIL, encoding="utf-8")
+    assert CC is not None
+    files = [place / "main.c", place / "xil.c", *sorted(place.glob("bnn_*.c"))]
+    c_bridge.run(CC, *STRICT, "-o", place / "main", *files)
+
+
 def test_cplusplus_reads_the_headers(place: Path, tmp_path: Path) -> None:
     compiler = shutil.which("c++")
     if compiler is None:
