@@ -256,3 +256,15 @@ def test_a_ledger_is_bounded() -> None:
     assert ledger.news() == []
     ledger.add("images", 8, {"cycle": -1})
     assert ledger.news() == [{"what": "images", "bytes": 8, "cycle": -1}]
+
+
+def test_an_error_that_another_start_cleared(known: Metadata, tmp_path: Path) -> None:
+    """Bit ERROR of CONTROL is set after the wait, but the register ERROR is 0: no result."""
+    lines = SESSION.read_text(encoding="utf-8").splitlines()
+    at = lines.index('["wait", true]') + 1
+    assert lines[at] == '["read", 0, 6]'
+    lines[at] = '["read", 0, 14]'
+    path = tmp_path / "session.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(DriverError, match="bit ERROR of register CONTROL"):
+        _session(Replay(path), known)

@@ -18,6 +18,7 @@ from bnn.driver import Driver
 from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
+from bnn.hw.boards import board
 from bnn.hw.design import build
 from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
@@ -242,6 +243,31 @@ def test_registers_with_several_accesses_on_their_way(tmp_path: Path) -> None:
             *known,
             "+verilator+rand+reset+2",
         ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert (run.stdout, run.returncode) == ("ok\n", 0), run.stdout + run.stderr
+
+
+def test_bursts_of_a_zynq7_processor(tmp_path: Path) -> None:
+    """A 64-bit access is two registers; a part of a register is refused; nothing hangs."""
+    here = Path(__file__).parent
+    shell = board("pynq-z2").top_source()
+    start = shell.index("module bnn_zynq7_registers")
+    texts = {
+        "bursts.sv": (here / "bursts.sv").read_text(),
+        "bnn_zynq7_registers.sv": shell[start:],
+    }
+    program = built("bursts", ["bnn_control"], texts, (here / "bursts.cpp").read_text())
+    plain = [reg.SOURCE_LOW, reg.SOURCE_HIGH, reg.TARGET_LOW, reg.TARGET_HIGH, reg.IMAGES]
+    assert [each.offset - plain[0].offset for each in plain] == [0, 4, 8, 12, 16]
+    assert reg.DESIGN_ID.offset == reg.IDENTITY_REGISTER.offset + 4
+    given = (plain[0].offset, reg.IDENTITY_REGISTER.offset, reg.IDENTITY)
+    run = subprocess.run(
+        [str(program), *map(str, given), "+verilator+rand+reset+2"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

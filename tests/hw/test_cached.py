@@ -17,10 +17,10 @@ from bnn.driver.simulated import SimulatedTransport
 from bnn.errors import CacheError, DriverError
 from bnn.hw.design import build
 from bnn.hw.folding import Folding
+from bnn.hw.patience import max_cycles
 from bnn.hw.render import Sources, sources
 from bnn.hw.toolchain import verilator
 from bnn.run import prepare
-from bnn.run.accelerator import max_cycles
 from bnn.run.sim import SimRuntime
 from bnn.system import cache
 from hw.examples import DENSE_FOLDING, RESIDUAL_FOLDING, dense, residual, signs

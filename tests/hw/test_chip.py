@@ -355,13 +355,79 @@ def test_the_last_classifier_deleted_in_the_middle_of_a_start(
 def test_a_start_that_never_ends(
     pynq: StandIn, built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnn.driver.board.START_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("bnn.driver.board.LEAST_SECONDS", 0.1)
     runtime = built["a"].open()
     pynq.stuck = True
     with pytest.raises(DriverError, match=r"25 images need far fewer than \d+ cycles"):
         runtime.run(DENSE)
     pynq.stuck = False
     built["a"].check(runtime)
+
+
+class Clock:
+    """A clock that goes on by a second with each look; the chip is stuck until ``end``."""
+
+    def __init__(self, pynq: StandIn, end: float) -> None:
+        self.pynq, self.end, self.now = pynq, end, 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1
+        self.pynq.stuck = self.now < self.end
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds", "comes"), [(314.0, True), (404.0, True), (410.0, False)])
+def test_a_slow_design_is_waited_for(
+    pynq: StandIn,
+    built: dict[str, Built],
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    comes: bool,
+) -> None:
+    """As long as its cycles take at the chip's clock, and 5 s; not longer."""
+    runtime = built["a"].open()
+    built["a"].check(runtime)
+    monkeypatch.setattr(runtime.driver, "_most_cycles", lambda _: 400 * 100_000_000)
+    monkeypatch.setattr("bnn.driver.board.time", Clock(pynq, seconds))
+    if comes:
+        built["a"].check(runtime)
+    else:
+        with pytest.raises(DriverError, match="25 images need far fewer than 40000000000 cycles"):
+            runtime.run(DENSE)
+
+
+def test_patience_is_of_the_clock_that_the_chip_has(built: dict[str, Built]) -> None:
+    """A slower clock than the design's: the same cycles take longer."""
+    runtime = built["a"].open()
+    transport = runtime.driver.transport
+    assert isinstance(transport, BoardTransport)
+    transport.begin(1_000_000_000)
+    assert transport.patience == 5 + 10
+    transport._clock_mhz = 50.0  # as set at the next download
+    assert transport.patience == 5 + 20
+    transport.end(True)
+
+
+def test_patience_that_is_given(
+    pynq: StandIn, built: dict[str, Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = built["a"]
+    runtime = prepare("board", own.program, build=own.folder, patience=20)
+    own.check(runtime)  # type: ignore[arg-type]
+    for seconds, comes in ((19.0, True), (25.0, False)):
+        monkeypatch.setattr("bnn.driver.board.time", Clock(pynq, seconds))
+        if comes:
+            own.check(runtime)  # type: ignore[arg-type]
+        else:
+            with pytest.raises(DriverError, match=r"does not finish$"):
+                runtime.run(DENSE)
+
+
+@pytest.mark.parametrize("patience", [0, -1, True, "5", float("nan"), float("inf")])
+@pytest.mark.usefixtures("pynq")
+def test_patience_that_is_refused(built: dict[str, Built], patience: Any) -> None:
+    with pytest.raises(DriverError, match="patience must be a number of seconds above 0"):
+        prepare("board", built["a"].program, build=built["a"].folder, patience=patience)
 
 
 def test_a_process_that_was_stopped_while_the_chip_computed(

@@ -17,9 +17,7 @@ from bnn.driver.pool import MAX_BUFFER_BYTES, BoardBuffer
 from bnn.driver.transport import Buffer
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
-
-#: Seconds to wait for a start in addition to the time of its cycles.
-START_TIMEOUT_S = 60.0
+from bnn.hw.patience import LEAST_SECONDS
 
 
 class BoardTransport:
@@ -34,6 +32,9 @@ class BoardTransport:
         span: size of the register window in bytes.
         mhz: the highest clock in MHz that the design takes. The chip gets the highest clock that
             its dividers can make and that is not above ``mhz``.
+        patience: seconds after which a start counts as stuck; None: the time of the cycles that
+            :meth:`begin` gets, at the chip's clock, and
+            :data:`~bnn.hw.patience.LEAST_SECONDS` more.
 
     Raises:
         RuntimeUnavailableError: ``pynq`` is missing or too old, or this is not a PYNQ board.
@@ -42,7 +43,14 @@ class BoardTransport:
 
     largest = MAX_BUFFER_BYTES // 8
 
-    def __init__(self, bitstream: Path, base: int, span: int, mhz: float) -> None:
+    def __init__(
+        self,
+        bitstream: Path,
+        base: int,
+        span: int,
+        mhz: float,
+        patience: float | None = None,
+    ) -> None:
         if not bitstream.is_file():
             raise DriverError(f"{bitstream}: no such bitstream; run Vivado on build.tcl beside it")
         self._bitstream = bitstream.absolute()
@@ -51,7 +59,8 @@ class BoardTransport:
         self._chip = the_chip()
         self._clock_mhz: float | None = None
         self._mmio: Any = None
-        self._patience = START_TIMEOUT_S
+        self._given = patience
+        self._cycles: int | None = None
         self._began = time.monotonic()
 
     @property
@@ -62,6 +71,13 @@ class BoardTransport:
         design, with another clock, after that.
         """
         return self._clock_mhz or self._mhz
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which the current start counts as stuck, at the chip's clock now."""
+        if self._given is not None:
+            return self._given
+        return LEAST_SECONDS + (self._cycles or 0) / (1e6 * self.clock_mhz)
 
     def _mine(self) -> Chip:
         """Return the chip; in a forked process, first make this process the chip's owner."""
@@ -76,7 +92,7 @@ class BoardTransport:
         chip.keep()
         if chip.turn.take(self):
             chip.doubt()
-        self._patience = START_TIMEOUT_S + (cycles or 0) / (1e6 * self.clock_mhz)
+        self._cycles = cycles
 
     def end(self, well: bool, buffers: Sequence[Buffer] = ()) -> None:
         """Release ``buffers``, then the chip's lock; do nothing if this transport has no lock.
@@ -147,10 +163,9 @@ class BoardTransport:
     def wait(self) -> bool:
         """Poll the interrupt status register; return True when it shows an interrupt.
 
-        Return False if the time limit passes first: 60 s more than the cycles of :meth:`begin`
-        take.
+        Return False if the time limit :attr:`patience` passes first.
         """
-        end = time.monotonic() + self._patience
+        end = time.monotonic() + self.patience
         while True:
             # Before the register: a process that was stopped meanwhile still looks once more.
             is_late = time.monotonic() >= end

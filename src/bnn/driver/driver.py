@@ -7,7 +7,6 @@ parameters the chip has, and loads its own design and parameters if the chip has
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from bnn.driver.ledger import Ledger
 from bnn.driver.transport import Buffer, NoRoomError, Transport
 from bnn.errors import DriverError
 from bnn.hw import registers as reg
-from bnn.hw.loading import Loads, Metadata
+from bnn.hw.loading import Loads, Metadata, parameter_fingerprint
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,9 @@ class Parameters:
 
     @classmethod
     def of(cls, loads: Loads) -> Parameters:
-        """Return ``loads`` with a fingerprint: 32 bits of their SHA-256, or 1 if these are 0."""
+        """Return ``loads`` with their :func:`~bnn.hw.loading.parameter_fingerprint`."""
         kept = tuple((target, np.ascontiguousarray(data, "<u4")) for target, data in loads)
-        hasher = hashlib.sha256()
-        for target, data in kept:
-            hasher.update(target.to_bytes(4, "little") + len(data).to_bytes(8, "little"))
-            hasher.update(data.tobytes())
-        return cls(kept, int.from_bytes(hasher.digest()[:4], "big") or 1)
+        return cls(kept, parameter_fingerprint(kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -465,6 +460,11 @@ class Driver:
         if error:
             texts = [text for bit, text in reg.ERROR_TEXTS.items() if error & bit]
             raise DriverError(f"the accelerator reports: {'; '.join(texts)}")
+        if control & reg.CONTROL_BITS["ERROR"]:
+            raise DriverError(
+                "the accelerator had an error (bit ERROR of register CONTROL), which another start "
+                "cleared: end the other program that uses it"
+            )
         if not ended or not control & reg.CONTROL_BITS["DONE"]:
             raise DriverError(_stuck(started))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from bnn.hw import c_driver, handoff, report, report_page, used
 from bnn.hw import folding as folds
-from bnn.hw import handoff, report, report_page, used
 from bnn.hw.boards import Board, place_digest
 from bnn.hw.design import Design
 from bnn.hw.loading import loads, metadata
@@ -30,8 +30,9 @@ def write(
 
     The files are: in ``rtl/`` the sources, the register header and memory images; ``bnn.xdc`` and
     ``build.tcl`` for Vivado in batch mode; ``bnn.hwh`` for ``pynq.Overlay``; ``driver.json`` and,
-    if parameters are loadable, ``parameters.npz`` for the driver; ``folding.json``,
-    ``registers.md``, ``report.txt``, ``report.json`` and ``report.html`` for the user.
+    if parameters are loadable, ``parameters.npz`` for the driver; in ``c/`` a driver in C, see
+    :mod:`bnn.hw.c_driver`; ``folding.json``, ``registers.md``, ``report.txt``, ``report.json`` and
+    ``report.html`` for the user.
 
     Args:
         design: the design.
@@ -63,6 +64,7 @@ def write_into(
         OSError: ``folder`` cannot be written.
     """
     text = sources(design)
+    known = metadata(design, text)
     values = report.as_json(design, board, cells, routed, interval)
     files: dict[str, str] = {f"rtl/{name}": content for name, content in text.files.items()}
     files |= {
@@ -70,12 +72,15 @@ def write_into(
         "bnn.xdc": board.constraints(),
         "bnn.hwh": handoff.description(board),
         "build.tcl": vivado(text, board),
-        "driver.json": _json({**metadata(design, text).as_json(), **_place(board)}),
+        "driver.json": _json({**known.as_json(), **_place(board)}),
         "folding.json": _json(folds.as_json(design.folding)),
         "registers.md": table(),
         "report.txt": report.as_text(values),
         "report.json": _json(values),
         "report.html": report_page.as_html(values),
+    }
+    files |= {
+        f"c/{name}": content for name, content in c_driver.files(design, known, board).items()
     }
     data = {name: content.encode() for name, content in files.items()}
     if design.folding.loadable:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -113,6 +114,19 @@ def loads(design: Design) -> Iterator[tuple[int, NDArray[np.uint32]]]:
             for item in range(data.shape[0] * chunks):
                 target = parameter_target(instance.unit, bool(kind), item)
                 yield target, np.ascontiguousarray(data[item // chunks, item % chunks])
+
+
+def parameter_fingerprint(data: Loads) -> int:
+    """Return the number that identifies parameters in PARAMETER_ID; never 0.
+
+    It is 32 bits of the SHA-256 of all loads, or 1 if these are 0.
+    """
+    hasher = hashlib.sha256()
+    for target, words in data:
+        kept = np.ascontiguousarray(words, "<u4")
+        hasher.update(target.to_bytes(4, "little") + len(kept).to_bytes(8, "little"))
+        hasher.update(kept.tobytes())
+    return int.from_bytes(hasher.digest()[:4], "big") or 1
 
 
 def metadata(design: Design, sources: Sources) -> Metadata:

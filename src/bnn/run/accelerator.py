@@ -16,36 +16,12 @@ from numpy.typing import NDArray
 
 from bnn.driver.driver import Driver, Piece
 from bnn.errors import DriverError
-from bnn.hw.design import Design
 from bnn.hw.host_packing import Accelerated
 from bnn.program.inputs import ready
 from bnn.run import Outputs
 
-#: An accelerator is stuck after this multiple of the cycles of a pipeline without overlap.
-_MARGIN = 4
 #: Bytes of images that are copied at a time: the next ones are copied while these are computed.
 PIECE_BYTES = 1 << 20
-#: Cycles added for registers, probes and the first addresses.
-_MAX_START_CYCLES = 10_000
-
-
-def max_cycles(design: Design, images: int, *, latency: int = 100, stall: int = 0) -> int:
-    """Return the cycles after which a start of ``images`` images must be stuck.
-
-    The number is a multiple of what the start would take if only one block worked at a time, and
-    each memory word needed a burst of its own.
-
-    Args:
-        design: design of the accelerator.
-        images: number of images of one start.
-        latency: latency of the memory, in cycles.
-        stall: percentage of cycles in which the memory does not answer, 0 to 99.
-    """
-    blocks = sum(instance.block.cycles for instance in design.instances)
-    words = design.source.memory_words + design.target.memory_words
-    image = blocks + words * (latency + 2)
-    return _MAX_START_CYCLES + _MARGIN * (images + 1) * image * 100 // (100 - stall)
-
 
 _runtimes: weakref.WeakSet[AcceleratorRuntime] = weakref.WeakSet()
 

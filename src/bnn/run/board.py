@@ -8,6 +8,7 @@ does not need the folder's ``.hwh`` file.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from functools import partial
@@ -23,9 +24,10 @@ from bnn.hw.boards import board, place_digest
 from bnn.hw.design import build
 from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import Metadata, loads, metadata
+from bnn.hw.patience import max_cycles
 from bnn.hw.render import sources
 from bnn.program.program import Program
-from bnn.run.accelerator import AcceleratorRuntime, max_cycles
+from bnn.run.accelerator import AcceleratorRuntime
 from bnn.system.files import parse_json, read_file
 
 #: Environment variable that names the folder if ``build`` is not given.
@@ -33,18 +35,27 @@ VARIABLE = "BNN_ACCELERATOR"
 _COPY = "copy the whole folder that bnn build made, with bnn.bit"
 
 
-def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) -> BoardRuntime:
+def prepare(
+    program: Program,
+    *,
+    build: str | os.PathLike[str] | None = None,
+    patience: float | None = None,
+) -> BoardRuntime:
     """Return ``program`` on the board's accelerator, which several runtimes of a process share.
 
     Args:
         build: the folder of ``bnn build`` with ``bnn.bit`` in it; None: the folder that the
             environment variable ``BNN_ACCELERATOR`` names.
+        patience: seconds after which a start counts as stuck; None: computed from the cycles of
+            its images (:mod:`bnn.hw.patience`), the chip's clock, and 5 s more. A start is at most
+            1 MiB of images, or the whole batch of an array of :meth:`bnn.Classifier.allocate`.
 
     Raises:
         RuntimeUnavailableError: this is not a PYNQ board, or its image is too old.
-        DriverError: the folder is missing, incomplete or built for another model, or another
-            process uses the board's chip.
+        DriverError: the folder is missing, incomplete or built for another model, another process
+            uses the board's chip, or ``patience`` is not a number above 0.
     """
+    _check_patience(patience)
     place = build or os.environ.get(VARIABLE)
     if not place:
         raise DriverError(f"no accelerator is named: give build=FOLDER or set {VARIABLE}")
@@ -54,12 +65,26 @@ def prepare(program: Program, *, build: str | os.PathLike[str] | None = None) ->
     values = read_metadata(folder)
     accelerated, known = match(program, folder, values)
     transport = BoardTransport(
-        folder / "bnn.bit", int(values["base"]), int(values["span"]), float(values["mhz"])
+        folder / "bnn.bit",
+        int(values["base"]),
+        int(values["span"]),
+        float(values["mhz"]),
+        patience,
     )
-    driver = Driver(transport, known, partial(max_cycles, accelerated.design))
+    # Cycles are for the message of a start that is stuck: a given patience is not made of them.
+    cycles = partial(max_cycles, accelerated.design) if patience is None else None
+    driver = Driver(transport, known, cycles)
     if accelerated.design.folding.loadable:
         driver.load(loads(accelerated.design))
     return BoardRuntime(accelerated, driver, transport)
+
+
+def _check_patience(patience: Any) -> None:
+    if patience is None:
+        return
+    number = isinstance(patience, int | float) and not isinstance(patience, bool)
+    if not number or not 0 < patience < math.inf:
+        raise DriverError(f"patience must be a number of seconds above 0, not {patience!r:.40}")
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

@@ -24,12 +24,13 @@ from bnn.hw.boards import CLOCK_MHZ
 from bnn.hw.design import Port, build
 from bnn.hw.host_packing import Accelerated
 from bnn.hw.loading import loads, metadata
+from bnn.hw.patience import max_cycles
 from bnn.hw.render import sources
 from bnn.hw.sequence_packing import accelerated as packing_of
 from bnn.hw.toolchain import verilator
 from bnn.program.operations import INPUT, Window
 from bnn.program.program import Program
-from bnn.run.accelerator import AcceleratorRuntime, max_cycles
+from bnn.run.accelerator import AcceleratorRuntime
 from bnn.system.files import check_writable
 
 
