@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure a camera's frame to a class, and what the preparation's gap costs: ``bench/frames.py``.
 
-Every line is of one run of one process, one thread; CPU time, the preparations in turn.
+Every line is of one run of one process, one thread; the least CPU time of many
+rounds (others use the machine's caches too), the preparations in turn.
 
 - An array uint8 (480, 640, 3) to `bnn.Classifier.classify`, RGB and BGR, for each ``gap`` of the
   preparation ``thumbnail`` (`bnn.data.pictures.shrink.resized`).
@@ -15,7 +16,6 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +33,14 @@ SIZES = ((640, 480), (640, 640), (500, 375), (333, 333))
 
 
 def microseconds(calls: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Return the median CPU time of each call, in microseconds; they are called in turn."""
+    """Return the least CPU time of each call, in microseconds; they are called in turn."""
     taken: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
         for call, times in zip(calls, taken, strict=True):
             began = time.process_time()
             call()
             times.append(time.process_time() - began)
-    return [1e6 * median(times) for times in taken]
+    return [1e6 * min(times) for times in taken]
 
 
 def classifiers(model: bnn.Model) -> list[bnn.Classifier]:
@@ -83,9 +83,12 @@ def main() -> None:
     print(f"{len(images)} test pictures as they are: {100 * plain:.2f} %")
     for size in SIZES:
         large = [[one.classify(enlarged(i, size))[0] for one in made] for i in images]
-        right = (np.array(large) == labels[:, None]).mean(axis=0)
-        text = "".join(f"{100 * share:10.2f}" for share in right)
+        right = np.array(large) == labels[:, None]
+        text = "".join(f"{100 * share:10.2f}" for share in right.mean(axis=0))
         print(f"enlarged to {size[0]}x{size[1]}, % right {'':19}{text}", flush=True)
+        apart = right.astype(int) - right[:, :1]  # of the same picture, so its error is small
+        error = 100 * apart.std(axis=0) / len(right) ** 0.5
+        print(f"{'  error of the difference':47}" + "".join(f"{one:10.2f}" for one in error))
 
 
 if __name__ == "__main__":

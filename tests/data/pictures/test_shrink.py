@@ -102,6 +102,15 @@ def test_boxes_leave_the_gap() -> None:
     assert boxes((640, 480), (32, 24), None) == (1, 1)
     assert boxes((63, 64), (32, 32), 1) == (1, 2)
     assert boxes((10, 1000), (32, 32), 1) == (1, 31)
+    assert boxes((65_535, 65_535), (1, 1), 1) == (2048, 2048)
+
+
+def test_the_largest_box_is_exact() -> None:
+    pixels = np.full((2048, 4096), 255, np.uint8)
+    pixels[:, ::5] = 254
+    wanted = np.asarray(Image.fromarray(pixels).reduce(2048))
+    assert (averages(pixels, (2048, 2048)) == wanted).all()
+    assert int(wanted.max()) in (254, 255)
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(1, MAX_GAP))

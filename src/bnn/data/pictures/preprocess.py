@@ -323,7 +323,7 @@ _WITH_GAP: dict[str, Callable[[int | None], Preprocess]] = {
     "stretch": lambda gap: Stretch(gap=gap),
     "on-black": lambda gap: OnBlack(gap=gap),
 }
-#: Largest gap, and that of new models: bench/frames.py measures that it costs no accuracy.
+#: Largest gap, and that of new models: bench/frames.py measures its time and its accuracy.
 MAX_GAP, GAP = 16, 2
 
 

@@ -17,6 +17,8 @@ from bnn.data.pictures.pillow import Resampling
 
 #: Most pixels of a box whose sum is exact in float32: 255 times that many are less than 2**24.
 _EXACT = (1 << 24) // 255 - 1
+#: Longest side of a box: Pillow adds up in 32 bits.
+_MAX_SIDE = 2048
 
 Size = tuple[int, int]
 
@@ -62,10 +64,17 @@ def resized_array(
 
 
 def boxes(size: Size, target: Size, gap: int | None) -> Size:
-    """Return the width and height of the boxes that are averaged; (1, 1): none are."""
+    """Return the width and height of the boxes that are averaged; (1, 1): none are.
+
+    A side has at most `_MAX_SIDE` pixels.
+    """
     if gap is None:
         return 1, 1
-    return max(size[0] // (target[0] * gap), 1), max(size[1] // (target[1] * gap), 1)
+    across, down = (
+        min(max(side // (wanted * gap), 1), _MAX_SIDE)
+        for side, wanted in zip(size, target, strict=True)
+    )
+    return across, down
 
 
 def averages(pixels: NDArray[np.uint8], box: Size) -> NDArray[np.uint8]:
@@ -101,7 +110,8 @@ def _of_whole_boxes(pixels: NDArray[np.uint8], box: Size) -> NDArray[np.uint8]:
     # A product with a matrix of 0 and 1 adds the columns of a box, exactly, channel by channel.
     kind = np.float32 if across * down <= _EXACT else np.float64
     ones = np.tile(np.eye(channels, dtype=kind), (across, 1))
-    values = columns.reshape(-1, across * channels).astype(kind)
+    values = columns.reshape(height // down, width // across, across * channels).astype(kind)
+    # A product for each line: BLAS would give one large product to several threads.
     # Some BLAS compute with memory beside the values too, whose results they do not use.
     with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
         sums = (values @ ones).astype(np.uint32)

@@ -109,11 +109,15 @@ function resizedColumns(picture, height, filter, length) {
  * before, so that at least `gap` times the width and the height remain (bnn.data.pictures.shrink).
  */
 export function resized(picture, width, height, filter, gap = null) {
-  const across = gap === null ? 1 : Math.max(Math.floor(picture.width / (width * gap)), 1);
-  const down = gap === null ? 1 : Math.max(Math.floor(picture.height / (height * gap)), 1);
+  const across = boxSide(picture.width, width, gap);
+  const down = boxSide(picture.height, height, gap);
   const small = across * down === 1 ? picture : averages(picture, across, down);
   const rows = resizedRows(small, width, filter, picture.width / across);
   return resizedColumns(rows, height, filter, picture.height / down);
+}
+
+function boxSide(from, to, gap) {
+  return gap === null ? 1 : Math.min(Math.max(Math.floor(from / (to * gap)), 1), 2048);
 }
 
 /** Averages of boxes, rounded as Pillow's Reduce.c does; boxes at the end may be smaller. */
