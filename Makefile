@@ -208,6 +208,7 @@ bench: $(INSTALLED)
 	$(BIN)/python bench/limit.py
 	$(BIN)/python bench/shapes.py
 	$(BIN)/python bench/start.py
+	$(BIN)/python bench/frames.py --pictures 0
 	$(BIN)/python bench/train_step.py cnv
 	$(BIN)/python bench/train_step.py lfc --batch 256
 

@@ -87,9 +87,10 @@ def scores_table(
     answers = model.classes if names_of is None else names_of
     timing = ", ".join(f"{runtime} {time:,.1f} us/image" for runtime, time in us.items())
     table = _table(f"{model.name}: {timing}")
-    table.add_column("picture", overflow="fold")
-    table.add_column("class", overflow="fold")
-    table.add_column("scores", no_wrap=True)
+    # As Text: rich looks for markup in a str, for which it imports 3 600 names of emoji.
+    table.add_column(Text("picture"), overflow="fold")
+    table.add_column(Text("class"), overflow="fold")
+    table.add_column(Text("scores"), no_wrap=True)
     # On a narrow terminal the bars are left out, not the answer.
     room = min(max((Console().width - OTHER_WIDTH) / (BAR_WIDTH + NAME_WIDTH + 8), 0.0), 1.0)
     widths = int(room * BAR_WIDTH), int(room * NAME_WIDTH)

@@ -27,6 +27,7 @@ _CHANNELS = (1, 3, 4)
 _DARK = 16
 #: Values that an array must have for that: as many as the digits of 8x8 of scikit-learn.
 _FEWEST = 64
+_NO_RULE = "the model does not say how pictures become its input; give arrays"
 
 
 def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
@@ -215,23 +216,30 @@ def _pictures(array: NDArray[Any]) -> list[NDArray[Any]]:
 def _check_kind(model: Model, array: NDArray[Any]) -> None:
     """Refuse arrays that cannot be prepared as a picture, or that are ambiguous."""
     shape = model.program.input.shape
-    found = f"{array.dtype} {array.shape}"
-    wanted = f"uint8 (N, {', '.join(map(str, shape))})"
     if model.preprocess is None or len(shape) != 3:
         raise InputError(
-            f"inputs are {found}, the model takes {wanted} and does not say how other pictures "
-            "become its input"
+            f"inputs are {_found(array)}, the model takes {_wanted(shape)} and does not say how "
+            "other pictures become its input"
         )
     if array.dtype != np.uint8:
         raise InputError(
-            f"pictures are uint8, 0 (black) to 255 (white); these are {found}: scale them by "
-            "their range yourself"
+            f"pictures are uint8, 0 (black) to 255 (white); these are {_found(array)}: scale them "
+            "by their range yourself"
         )
     if array.ndim == 2 and array.shape[1] == shape[0] * shape[1] * shape[2]:
         raise InputError(
-            f"inputs are {found}: flattened pictures? Reshape them to {wanted}; or give "
-            "array[..., None] if this is one picture"
+            f"inputs are {_found(array)}: flattened pictures? Reshape them to {_wanted(shape)}; or "
+            "give array[..., None] if this is one picture"
         )
+
+
+# Texts are made for errors only: a frame of a camera waits for them.
+def _found(array: NDArray[Any]) -> str:
+    return f"{array.dtype} {array.shape}"
+
+
+def _wanted(shape: tuple[int, ...]) -> str:
+    return f"uint8 (N, {', '.join(map(str, shape))})"
 
 
 def _one(model: Model, image: Any, index: int, bgr: bool) -> NDArray[np.uint8]:
@@ -272,23 +280,17 @@ def _ready(model: Model, batch: NDArray[Any]) -> NDArray[Any]:
 
 def _prepared(model: Model, array: NDArray[Any], bgr: bool, index: int) -> NDArray[np.uint8]:
     """Prepare an array of uint8 (height, width[, 1, 3 or 4]) for the model, and return it."""
-    from PIL import Image
-
     if 0 in array.shape:
         raise InputError(f"an array {array.shape} has no pixels")
-    if bgr and array.ndim == 3:
-        array = _red_first(array)
-    flat = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
-    image = Image.fromarray(np.ascontiguousarray(flat))
-    image.filename = f"picture {index}"  # type: ignore[attr-defined]  # for messages
-    return _by_rule(model, image)
+    if model.preprocess is None:
+        raise InputError(_NO_RULE)
+    return model.preprocess.of_array(array, _size(model), f"picture {index}", bgr=bgr)
 
 
 def _by_rule(model: Model, image: Any) -> NDArray[np.uint8]:
-    shape = model.program.input.shape
     if model.preprocess is None:
-        raise InputError("the model does not say how pictures become its input; give arrays")
-    size = (shape[0], shape[1], shape[2])
+        raise InputError(_NO_RULE)
+    size = _size(model)
     if not isinstance(image, str | os.PathLike):
         return model.preprocess.to_array(image, size)
     from bnn.data.pictures.seen import open_one, say_frames
@@ -296,6 +298,11 @@ def _by_rule(model: Model, image: Any) -> NDArray[np.uint8]:
     with open_one(image) as opened:
         say_frames(opened)
         return model.preprocess.to_array(opened, size)
+
+
+def _size(model: Model) -> tuple[int, int, int]:
+    height, width, channels = model.program.input.shape
+    return height, width, channels
 
 
 def _red_first(array: NDArray[Any]) -> NDArray[Any]:

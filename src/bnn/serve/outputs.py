@@ -179,6 +179,6 @@ def picture(model: Model, data: bytes, name: str, max_pixels: int) -> NDArray[np
         if image.width * image.height > max_pixels:
             size = f"{image.width} x {image.height}"
             raise DataError(f"{name}: has {size} pixels; {_limit(max_pixels)}")
-        check_sides(image, name)
+        check_sides(image.size, name)
         with image:
             return model.preprocess.to_array(image, (height, width, channels))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bnn.data.folder import PictureFolder
 from bnn.data.look import Advance, Looks, Notebook, Reader, look_at_arrays
-from bnn.data.pictures.preprocess import KINDS, Preprocess, Shape
+from bnn.data.pictures.preprocess import GAP, KINDS, Preprocess, Shape, for_training
 from bnn.data.report import DataReport, make_report
 from bnn.data.sets import DataSet, Given, Splits, notes_of, open_splits
 from bnn.errors import DataError, TrainError
@@ -107,6 +107,7 @@ def load_parts(
     preprocess: str | None = None,
     given: Splits | None = None,
     reading: Reading | None = None,
+    gap: int | None = GAP,
 ) -> Parts:
     """Read a data set, check every picture, and draw the parts that the data set does not have.
 
@@ -119,6 +120,8 @@ def load_parts(
         given: result of :func:`bnn.data.sets.open_splits` for ``data``, if the caller has called
             it already: opening some sets takes half a minute.
         reading: whether to skip unreadable files, and a callback for progress.
+        gap: gap of the preparation, see :func:`bnn.data.pictures.shrink.resized`; None: pictures
+            are resized at once, which takes up to ten times as long.
 
     Raises:
         UnreadableError: some pictures cannot be read; the error lists all of them.
@@ -133,7 +136,7 @@ def load_parts(
     if len(size) != 3:
         raise DataError(f"{name}: has pictures, but the network takes {size[0]} features")
     shape = (size[0], size[1], size[2])
-    rule = _rule(given.train(), shape, preprocess)
+    rule = _rule(given.train(), shape, preprocess, gap)
     sources = {"training": given.train(), "validation": given.validation, "test": given.test}
     there = {part: one for part, one in sources.items() if one is not None}
     total = sum(map(len, there.values()))
@@ -173,13 +176,13 @@ def _prepared(given: Given, rule: Preprocess, shape: Shape) -> str:
     return f"by {rule.kind}, to {size}" if isinstance(given, PictureFolder) else f"as is, {size}"
 
 
-def _rule(given: Given, shape: Shape, preprocess: str | None) -> Preprocess:
+def _rule(given: Given, shape: Shape, preprocess: str | None, gap: int | None) -> Preprocess:
     if preprocess is None:
         grey = _OF_SETS.get(given.name, "stretch")
         preprocess = "thumbnail" if shape[2] == 3 else grey
     if preprocess not in KINDS:
         raise TrainError(f"preprocess is one of {', '.join(KINDS)}, not {preprocess!r}")
-    return KINDS[preprocess]()
+    return for_training(preprocess, gap)
 
 
 def _read(given: Given, reader: Reader, part: str) -> _Seen:

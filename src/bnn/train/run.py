@@ -28,7 +28,7 @@ import torch
 
 from bnn.data.folder import PictureFolder
 from bnn.data.known import KNOWN
-from bnn.data.pictures.preprocess import KINDS
+from bnn.data.pictures.preprocess import GAP, KINDS, MAX_GAP
 from bnn.data.report import DataReport
 from bnn.data.sets import Splits
 from bnn.errors import BnnError, TrainError
@@ -88,6 +88,7 @@ MAX_SETTINGS_BYTES = 1 << 20
 RANGES: dict[str, Range | Collection[str]] = {
     "seed": Range(0, 2**32 - 1),
     "preprocess": tuple(KINDS),
+    "gap": Range(1, MAX_GAP),
 }
 #: Smallest batch that is chosen, if there are enough pictures.
 MIN_BATCH = 16
@@ -113,6 +114,7 @@ class Settings:
         skip_broken: skip pictures that cannot be read, instead of raising an error.
         batch_given: whether the user chose the recipe's batch; else a data set of few pictures has
             a smaller one, see :func:`batch_for`.
+        gap: see :func:`bnn.data.pictures.shrink.resized`; None: pictures are resized at once.
     """
 
     network: str
@@ -125,6 +127,7 @@ class Settings:
     whole: bool = False
     skip_broken: bool = False
     batch_given: bool = True  # runs that do not say so began when no other batch was chosen
+    gap: int | None = None  # runs that do not say so began when pictures were resized at once
 
     def __post_init__(self) -> None:
         check_values(self, RANGES)
@@ -175,6 +178,7 @@ class Settings:
             whole,
             skip_broken,
             batch_given="batch" in wanted,
+            gap=GAP,
         )
 
 
@@ -356,7 +360,9 @@ def _parts(
 ) -> Parts:
     with watch() as advance:
         reading = Reading(settings.skip_broken, advance)
-        parts = load_parts(settings.data, topology.input, settings.preprocess, given, reading)
+        parts = load_parts(
+            settings.data, topology.input, settings.preprocess, given, reading, settings.gap
+        )
     return parts.with_all_to_train() if settings.whole else parts
 
 

@@ -30,7 +30,7 @@ DESCRIPTIONS = st.one_of(
         adaptive=st.booleans(),
         like_mnist=st.booleans(),
     ),
-    st.just(Stretch()),
+    st.builds(Stretch, gap=st.none() | st.integers(1, 16)),
 )
 
 

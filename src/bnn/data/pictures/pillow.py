@@ -7,12 +7,21 @@ module ``Image``, which later releases keep without declaring their types.
 
 from __future__ import annotations
 
+import sys
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
+import numpy as np
 import PIL
+from numpy.typing import NDArray
 from PIL import Image
 
 from bnn.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import TiffImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+    from typing_extensions import TypeIs
 
 try:
     from PIL.Image import Resampling, Transpose
@@ -53,4 +62,51 @@ def release() -> tuple[int, ...]:
     return tuple(int(part) for part in PIL.__version__.split(".")[:2])
 
 
-__all__ = ["PORTABLE_MAPS", "Resampling", "Transpose", "check_format", "release"]
+# Their modules are not imported for a picture of another format: it would take some milliseconds.
+# There is no picture of a class before Pillow has imported its module.
+def is_tiff(image: Image.Image) -> TypeIs[TiffImageFile]:
+    """Return whether a picture is a TIFF file, or a copy in memory of its class."""
+    module = sys.modules.get("PIL.TiffImagePlugin")
+    return module is not None and isinstance(image, module.TiffImageFile)
+
+
+def is_webp(image: Image.Image) -> TypeIs[WebPImageFile]:
+    """Return whether a picture is a WebP file, or a copy in memory of its class."""
+    module = sys.modules.get("PIL.WebPImagePlugin")
+    return module is not None and isinstance(image, module.WebPImageFile)
+
+
+def from_array(pixels: NDArray[np.uint8], *, bgr: bool = False) -> Image.Image:
+    """Return the picture of an array uint8 (height, width) or (height, width, 1, 3 or 4).
+
+    With ``bgr``, three or four channels are blue, green, red[, alpha]. Pillow exchanges them while
+    it copies; NumPy takes ten times as long.
+    """
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    pixels, bgr = with_colours_forward(pixels, bgr)
+    dense = np.ascontiguousarray(pixels)
+    if not bgr or dense.ndim != 3:
+        return Image.fromarray(dense)
+    mode, raw = ("RGB", "BGR") if dense.shape[2] == 3 else ("RGBA", "BGRA")
+    return Image.frombuffer(mode, dense.shape[1::-1], dense, "raw", raw, 0, 1)
+
+
+def with_colours_forward(pixels: NDArray[np.uint8], bgr: bool) -> tuple[NDArray[np.uint8], bool]:
+    """Return an array like ``frame[..., ::-1]`` as ``frame``, and ``bgr`` with the other value."""
+    if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.strides[2] == -1:
+        return pixels[..., ::-1], not bgr
+    return pixels, bgr
+
+
+__all__ = [
+    "PORTABLE_MAPS",
+    "Resampling",
+    "Transpose",
+    "check_format",
+    "from_array",
+    "is_tiff",
+    "is_webp",
+    "release",
+    "with_colours_forward",
+]

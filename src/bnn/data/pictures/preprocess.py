@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
@@ -70,6 +71,24 @@ class Preprocess(ABC):
         """Return whether a picture of the input's size becomes light on black."""
         return False
 
+    def of_array(
+        self, pixels: NDArray[np.uint8], shape: Shape, name: str, *, bgr: bool = False
+    ) -> NDArray[np.uint8]:
+        """Return what `to_array` returns for the picture of an array.
+
+        Args:
+            pixels: uint8 (height, width) or (height, width, 1, 3 or 4): grey, RGB, or RGB and
+                alpha.
+            shape: as for `to_array`.
+            name: name of the picture, for messages.
+            bgr: whether the colours of ``pixels`` are blue, green, red.
+        """
+        from bnn.data.pictures.pillow import from_array
+
+        image = from_array(pixels, bgr=bgr)
+        image.filename = name  # type: ignore[attr-defined]  # for messages
+        return self.to_array(image, shape)
+
     @abstractmethod
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
         """Return the pixels that `to_array` returns; the caller reshapes them to ``shape``.
@@ -79,7 +98,10 @@ class Preprocess(ABC):
 
     def to_json(self) -> dict[str, object]:
         """Return a dictionary of JSON values, from which `from_json` makes an equal object."""
-        return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if values.get("gap", 0) is None:  # files without a gap stay as they were
+            del values["gap"]
+        return {"kind": self.kind, **values}
 
     @staticmethod
     def from_json(value: object) -> Preprocess:
@@ -95,11 +117,14 @@ class Preprocess(ABC):
 class Thumbnail(Preprocess):
     """Shrink a picture to fit the input, never enlarge it, and centre it on ``background``.
 
-    The original's rule for CNV networks; see `bnn.data.pictures.rules.on_canvas`.
+    The original's rule for CNV networks; see `bnn.data.pictures.rules.on_canvas`. With a ``gap``,
+    large pictures take a tenth of the time, and give other bytes; see
+    `bnn.data.pictures.shrink.resized`.
     """
 
     kind: ClassVar[str] = "thumbnail"
     background: tuple[int, int, int] = (255, 255, 255)
+    gap: int | None = None
 
     def __post_init__(self) -> None:
         colour = self.background
@@ -107,6 +132,24 @@ class Thumbnail(Preprocess):
             raise InputError(f"background must be three levels from 0 to 255, not {colour!r}")
         for level in colour:
             _check_integer("background", level, 0, 255)
+        _check_gap(self.gap)
+
+    def of_array(
+        self, pixels: NDArray[np.uint8], shape: Shape, name: str, *, bgr: bool = False
+    ) -> NDArray[np.uint8]:
+        """Return what `to_array` returns for the picture of an array."""
+        if self.gap is None or shape[2] != 3 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            return super().of_array(pixels, shape, name, bgr=bgr)
+        from bnn.data.pictures.pillow import with_colours_forward
+        from bnn.data.pictures.rules import check_sides, thumbnail_of_array
+
+        check_sides((pixels.shape[1], pixels.shape[0]), name)
+        pixels, bgr = with_colours_forward(pixels, bgr)
+        if not bgr:
+            return thumbnail_of_array(pixels, shape[:2], self.background, self.gap)
+        # Each colour is prepared alone, so a few prepared pixels are turned, not all the others.
+        ground = self.background[2], self.background[1], self.background[0]
+        return thumbnail_of_array(pixels, shape[:2], ground, self.gap)[..., ::-1]
 
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
         import numpy as np
@@ -116,7 +159,7 @@ class Thumbnail(Preprocess):
         from bnn.data.pictures.seen import seen
 
         look = seen(image, self.background, within=(shape[1], shape[0]))
-        pixels = thumbnail_array(look.image, look.size, shape[:2], self.background)
+        pixels = thumbnail_array(look.image, look.size, shape[:2], self.background, self.gap)
         # Grey levels r = g = b = v become v again: Pillow's weights add up to one exactly.
         return pixels if shape[2] == 3 else np.array(Image.fromarray(pixels).convert("L"))
 
@@ -196,16 +239,21 @@ class Digit(Preprocess):
 class Stretch(Preprocess):
     """Convert a picture to grey or RGB, and resize it to the size of the input (bilinear).
 
-    The ratio of width to height may change.
+    The ratio of width to height may change. For ``gap`` see `bnn.data.pictures.shrink.resized`.
     """
 
     kind: ClassVar[str] = "stretch"
+    gap: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_gap(self.gap)
 
     def _pixels(self, image: Image.Image, shape: Shape) -> NDArray[np.uint8]:
         from bnn.data.pictures.rules import stretched
         from bnn.data.pictures.seen import seen
 
-        return stretched(seen(image).image, shape[:2], "L" if shape[2] == 1 else "RGB")
+        mode = "L" if shape[2] == 1 else "RGB"
+        return stretched(seen(image).image, shape[:2], mode, self.gap)
 
 
 @dataclass(frozen=True)
@@ -213,10 +261,15 @@ class OnBlack(Preprocess):
     """Grey levels, resized as by `Stretch`, of a thing on a black ground, as in Fashion-MNIST.
 
     A picture with a light or coloured ground, or without a light pixel, becomes light on black; see
-    `bnn.data.pictures.ground.on_black`. Pictures of the input's size are treated alike.
+    `bnn.data.pictures.ground.on_black`. Pictures of the input's size are treated alike. For ``gap``
+    see `bnn.data.pictures.shrink.resized`.
     """
 
     kind: ClassVar[str] = "on-black"
+    gap: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_gap(self.gap)
 
     def ready(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return pictures of the input's size on black grounds; blank ones are not changed."""
@@ -240,7 +293,7 @@ class OnBlack(Preprocess):
         from bnn.data.pictures.rules import picture_name, stretched
         from bnn.data.pictures.seen import seen
 
-        levels = stretched(seen(image).image, shape[:2], "L")
+        levels = stretched(seen(image).image, shape[:2], "L", self.gap)
         ready = on_black(levels)
         if ready is None:
             raise DataError(
@@ -253,10 +306,35 @@ class OnBlack(Preprocess):
 #: Values of keys that older files lack. With ``adaptive``, results of the fixed rule do not change;
 #: it only adds results, or errors, for pictures in which that rule does not find a stroke. With
 #: ``like_mnist``, results change, so older files keep their own.
-ADDED: dict[str, dict[str, object]] = {"digit": {"adaptive": True, "like_mnist": False}}
+#: A ``gap`` changes results too.
+ADDED: dict[str, dict[str, object]] = {
+    "digit": {"adaptive": True, "like_mnist": False},
+    "thumbnail": {"gap": None},
+    "stretch": {"gap": None},
+    "on-black": {"gap": None},
+}
 
 #: Name of a preparation -> its class.
 KINDS: dict[str, type[Preprocess]] = {cls.kind: cls for cls in (Thumbnail, Digit, Stretch, OnBlack)}
+
+#: Kinds that have a gap -> how to make one.
+_WITH_GAP: dict[str, Callable[[int | None], Preprocess]] = {
+    "thumbnail": lambda gap: Thumbnail(gap=gap),
+    "stretch": lambda gap: Stretch(gap=gap),
+    "on-black": lambda gap: OnBlack(gap=gap),
+}
+#: Largest gap, and that of new models: bench/frames.py measures its time and its accuracy.
+MAX_GAP, GAP = 16, 2
+
+
+def for_training(kind: str, gap: int | None = GAP) -> Preprocess:
+    """Return the preparation of a new model: of a name of `KINDS`, with a ``gap`` if it has one."""
+    return from_gap(gap) if (from_gap := _WITH_GAP.get(kind)) else KINDS[kind]()
+
+
+def _check_gap(gap: object) -> None:
+    if gap is not None:
+        _check_integer("gap", gap, 1, MAX_GAP)
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
-from bnn.data.pictures.pillow import Resampling, Transpose, check_format
+from bnn.data.pictures.pillow import Resampling, Transpose, check_format, is_tiff
+from bnn.data.pictures.shrink import resized, resized_array
 from bnn.errors import BnnError, DataError
 from bnn.system.files import open_file
 
@@ -80,7 +80,7 @@ def _opened(source: Callable[[], Any], name: str, is_jpeg: bool) -> Image.Image:
         try:
             check_format(image, name)
             check_pixels(image, name)
-            check_sides(image, name)
+            check_sides(image.size, name)
         except DataError:
             image.close()
             raise
@@ -103,11 +103,12 @@ def _too_many_pixels(name: str, image: Image.Image | None = None) -> str:
     )
 
 
-def check_sides(image: Image.Image, name: str) -> None:
+def check_sides(size: tuple[int, int], name: str) -> None:
     """Refuse a picture with a very long side: borders and resizing would need too much memory."""
-    if max(image.size) > MAX_SIDE:
-        size = f"{image.width} x {image.height}"
-        raise DataError(f"{name}: has {size} pixels; sides of at most {MAX_SIDE} are read")
+    if max(size) > MAX_SIDE:
+        raise DataError(
+            f"{name}: has {size[0]} x {size[1]} pixels; sides of at most {MAX_SIDE} are read"
+        )
 
 
 @contextmanager
@@ -164,7 +165,7 @@ def thumbnail_pillow6(image: Image.Image, size: tuple[int, int]) -> None:
     with decoding(picture_name(image)):
         image.draft(None, target)
         if image.size != target:
-            _become(image, _resized(image, target, Resampling.LANCZOS))
+            _become(image, resized(image, target, Resampling.LANCZOS))
 
 
 def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
@@ -175,18 +176,6 @@ def fitted(size: tuple[int, int], into: tuple[int, int]) -> tuple[int, int]:
     if height > into[1]:
         width, height = int(max(width * into[1] / height, 1)), into[1]
     return width, height
-
-
-def _resized(image: Image.Image, size: tuple[int, int], filter_: Resampling) -> Image.Image:
-    """Return a picture resized: first along the rows, then along the columns.
-
-    The result of the first step has 8 bits. Pillow did so for a long time; newer versions resize
-    tall pictures along the columns first, which gives other bytes. Resizing in one direction only
-    gives the same bytes in all versions.
-    """
-    premultiplied = {"LA": "La", "RGBA": "RGBa"}.get(image.mode, image.mode)
-    rows = image.convert(premultiplied).resize((size[0], image.height), filter_)
-    return rows.resize(size, filter_).convert(image.mode)
 
 
 def _become(image: Image.Image, other: Image.Image) -> None:
@@ -209,7 +198,7 @@ def decode(image: Image.Image) -> None:
     only if it knows the file's name.
     """
     name = getattr(image, "filename", "")
-    if not isinstance(image, TiffImageFile) or not image.tile or not name:
+    if not is_tiff(image) or not image.tile or not name:
         image.load()
         return
     image.filename = ""
@@ -225,7 +214,7 @@ def turn_back(image: Image.Image) -> None:
     Pillow rotates TIFF files by their orientation tag when it decodes them; Pillow 6 did not. A
     picture that is decoded already cannot be turned back.
     """
-    if not isinstance(image, TiffImageFile) or not image.tile:
+    if not is_tiff(image) or not image.tile:
         return
     turn = image.tag_v2.get(274)
     decode(image)
@@ -258,17 +247,48 @@ def on_canvas(
 
 
 def thumbnail_array(
-    image: Image.Image, size: tuple[int, int], shape: tuple[int, int], background: Colour = WHITE
+    image: Image.Image,
+    size: tuple[int, int],
+    shape: tuple[int, int],
+    background: Colour = WHITE,
+    gap: int | None = None,
 ) -> NDArray[np.uint8]:
     """Return what `on_canvas` returns, for an opaque picture decoded at full or reduced scale.
 
     ``image`` has mode L or RGB, and is not changed; ``size`` is the (width, height) of the picture
-    at full scale, see `bnn.data.pictures.seen.Seen`. The result is uint8 (*shape, 3).
+    at full scale, see `bnn.data.pictures.seen.Seen`; ``gap`` is that of
+    `bnn.data.pictures.shrink.resized`. The result is uint8 (*shape, 3).
     """
     target = fitted(size, shape[::-1])
     if image.size != target:
-        image = _resized(image, target, Resampling.LANCZOS)
-    return _centred(image, shape, background)
+        image = resized(image, target, Resampling.LANCZOS, gap)
+    return _laid_on(np.asarray(image), shape, background)
+
+
+def thumbnail_of_array(
+    pixels: NDArray[np.uint8], shape: tuple[int, int], background: Colour, gap: int
+) -> NDArray[np.uint8]:
+    """Return what `thumbnail_array` returns for the picture of an array, in less time.
+
+    ``pixels`` is uint8 (height, width) or (height, width, 3), grey or RGB.
+    """
+    size = pixels.shape[1], pixels.shape[0]
+    small = resized_array(pixels, fitted(size, shape[::-1]), Resampling.LANCZOS, gap)
+    return _laid_on(np.asarray(small), shape, background)
+
+
+def _laid_on(
+    pixels: NDArray[np.uint8], shape: tuple[int, int], background: Colour
+) -> NDArray[np.uint8]:
+    """Return what `_centred` returns for the pixels of a picture of mode L or RGB."""
+    height, width = pixels.shape[:2]
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+    canvas = np.empty((*shape, 3), np.uint8)
+    canvas[...] = background
+    canvas[top : top + height, left : left + width] = (
+        pixels if pixels.ndim == 3 else pixels[..., None]
+    )
+    return canvas
 
 
 def _centred(image: Image.Image, shape: tuple[int, int], background: Colour) -> NDArray[np.uint8]:
@@ -286,15 +306,18 @@ def image_to_cifar_array(image: Image.Image) -> NDArray[np.uint8]:
     return on_canvas(image, (32, 32))
 
 
-def stretched(image: Image.Image, shape: tuple[int, int], mode: str) -> NDArray[np.uint8]:
+def stretched(
+    image: Image.Image, shape: tuple[int, int], mode: str, gap: int | None = None
+) -> NDArray[np.uint8]:
     """Return a picture in ``mode`` ("L" or "RGB"), resized (bilinear) to ``shape``.
 
-    ``shape`` is (height, width). The result is uint8 (height, width) or (height, width, 3). The
-    caller's picture is decoded, but not changed.
+    ``shape`` is (height, width); ``gap`` is that of `bnn.data.pictures.shrink.resized`. The result
+    is uint8 (height, width) or (height, width, 3). The caller's picture is decoded, but not
+    changed.
     """
     with decoding(picture_name(image)):
         flat = image.convert(mode)
-        return np.array(_resized(flat, (shape[1], shape[0]), Resampling.BILINEAR))
+        return np.array(resized(flat, (shape[1], shape[0]), Resampling.BILINEAR, gap))
 
 
 def digit_array(
@@ -334,6 +357,8 @@ def ink_sheet(
 
     ``border`` white pixels are added on each side.
     """
+    from PIL import ImageEnhance, ImageOps
+
     grey = ImageEnhance.Contrast(grey).enhance(contrast)
     grey = ImageEnhance.Brightness(grey).enhance(brightness)
     if cut is not None:
@@ -343,6 +368,8 @@ def ink_sheet(
 
 def sheet_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the second half of `digit_array`: the ink, cropped, fitted to ``shape``, inverted."""
+    from PIL import ImageOps
+
     height, width = shape
     stroke = sheet.crop(ImageOps.invert(sheet).getbbox())
     fitting = stroke.resize(_fit(stroke.size, (width, height)), Resampling.NEAREST)
@@ -374,7 +401,7 @@ def mnist_array(sheet: Image.Image, shape: tuple[int, int]) -> NDArray[np.uint8]
     if (box := ink.getbbox()) is None:
         return made
     stroke = ink.crop(box)
-    small = _resized(stroke, _fit(stroke.size, in_box(shape)[::-1]), Resampling.BILINEAR)
+    small = resized(stroke, _fit(stroke.size, in_box(shape)[::-1]), Resampling.BILINEAR)
     levels = np.asarray(small)
     if not levels.any():
         return made

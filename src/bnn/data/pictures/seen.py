@@ -14,16 +14,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from bnn.data.pictures.depth import check_colours, check_tiff, is_deep, to_8_bits
-from bnn.data.pictures.pillow import Transpose, check_format
+from bnn.data.pictures.pillow import Transpose, check_format, is_tiff, is_webp
 from bnn.data.pictures.rules import (
     WHITE,
     Colour,
@@ -37,6 +36,9 @@ from bnn.data.pictures.rules import (
     twin,
 )
 from bnn.errors import BnnWarning, DataError
+
+if TYPE_CHECKING:
+    from PIL.WebPImagePlugin import WebPImageFile
 
 _ORIENTATION, _SUBFILE = 274, 254
 _TURNS = {
@@ -97,7 +99,7 @@ def open_one_of(data: bytes, name: str) -> Iterator[Image.Image]:
 def _check_one(image: Image.Image) -> None:
     with decoding(picture_name(image)):
         _check_pages(image)
-        if isinstance(image, WebPImageFile):
+        if is_webp(image):
             _decode_webp(image)
 
 
@@ -153,9 +155,9 @@ def seen(
         decode(picture)
         if 0 in picture.size:
             raise DataError(f"{name}: has no pixels")
-        check_sides(picture, name)
+        check_sides(picture.size, name)
         # Pillow rotates TIFF files when it decodes them, and may keep the tag.
-        turn = 1 if isinstance(picture, TiffImageFile) else orientation(picture)
+        turn = 1 if is_tiff(picture) else orientation(picture)
         check_tiff(picture, name)
         check_colours(picture, raw, name)
         flat, transparent = _on_paper(picture, raw, paper, name)

@@ -15,10 +15,13 @@ const wholeIn = (low, high) => (value) => Number.isSafeInteger(value) && value >
 const factor = (value) =>
   (value instanceof Real || Number.isSafeInteger(value)) && number(value) >= 0 && number(value) <= 100;
 
+const legalGap = (value) => value === null || wholeIn(1, 16)(value);
+
 /** Fields of each kind: whether a value is legal, and what it is where the file lacks it. */
 const KINDS = {
   thumbnail: {
     background: [(v) => Array.isArray(v) && v.length === 3 && v.every(wholeIn(0, 255))],
+    gap: [legalGap, null],
   },
   digit: {
     contrast: [factor],
@@ -28,8 +31,8 @@ const KINDS = {
     adaptive: [(v) => typeof v === "boolean", true],
     like_mnist: [(v) => typeof v === "boolean", false],
   },
-  stretch: {},
-  "on-black": {},
+  stretch: { gap: [legalGap, null] },
+  "on-black": { gap: [legalGap, null] },
 };
 
 /** The preparation of a file's JSON, or null. Strict, as Preprocess.from_json. */
@@ -68,20 +71,20 @@ export function prepared(model, picture) {
     throw new UserError("has too many pixels; at most 64 million are read", "error.large-picture");
   switch (preparation.kind) {
     case "thumbnail":
-      return thumbnail(picture, shape, preparation.background);
+      return thumbnail(picture, shape, preparation);
     case "digit": {
       const grey = digitPixels(onPaper(picture, WHITE), shape, preparation);
       return shape[2] === 1 ? grey : Uint8Array.from({ length: 3 * grey.length }, (_, i) => grey[Math.trunc(i / 3)]);
     }
     case "on-black": {
       const seen = grey(onPaper(picture, WHITE));
-      const levels = onBlack(resized(seen, shape[1], shape[0], BILINEAR).data, shape);
+      const levels = onBlack(resized(seen, shape[1], shape[0], BILINEAR, preparation.gap).data, shape);
       return shape[2] === 1 ? levels : Uint8Array.from({ length: 3 * levels.length }, (_, i) => levels[Math.trunc(i / 3)]);
     }
     default: {
       const seen = onPaper(picture, WHITE);
       const flat = shape[2] === 1 ? grey(seen) : seen;
-      return resized(flat, shape[1], shape[0], BILINEAR).data;
+      return resized(flat, shape[1], shape[0], BILINEAR, preparation.gap).data;
     }
   }
 }
@@ -119,9 +122,9 @@ function grey({ width, height, data }) {
   return { width, height, channels: 1, data: to };
 }
 
-function thumbnail(picture, [height, width, channels], background) {
+function thumbnail(picture, [height, width, channels], { background, gap }) {
   const seen = onPaper(picture, background);
-  const small = resized(seen, ...fitted(seen.width, seen.height, width, height), LANCZOS);
+  const small = resized(seen, ...fitted(seen.width, seen.height, width, height), LANCZOS, gap);
   const data = new Uint8Array(3 * width * height);
   for (let i = 0; i < data.length; ++i) data[i] = background[i % 3];
   const left = Math.trunc((width - small.width) / 2);

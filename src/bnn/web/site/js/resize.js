@@ -18,9 +18,12 @@ export const BILINEAR = {
   weight: (x) => (Math.abs(x) < 1 ? 1 - Math.abs(x) : 0),
 };
 
-/** For each output: the first input and the integer weights from there on. */
-function coefficients(inputs, outputs, filter) {
-  const scale = inputs / outputs;
+/**
+ * For each output: the first input and the integer weights from there on. The outputs divide the
+ * first `length` inputs; the last input may be there in part.
+ */
+function coefficients(inputs, outputs, filter, length) {
+  const scale = Math.fround(length) / outputs;
   const wide = Math.max(scale, 1);
   const support = filter.support * wide;
   return Array.from({ length: outputs }, (_, at) => {
@@ -47,12 +50,12 @@ function clipped(sum) {
   return level < 0 ? 0 : level > 255 ? 255 : level;
 }
 
-/** A picture {width, height, channels, data} of another width. */
-function resizedRows(picture, width, filter) {
+/** A picture {width, height, channels, data} of another width; `length` of its columns count. */
+function resizedRows(picture, width, filter, length) {
   const { width: from, height, channels, data } = picture;
-  if (from === width) return picture;
+  if (from === width && length === width) return picture;
   const to = new Uint8Array(width * height * channels);
-  const weights = coefficients(from, width, filter);
+  const weights = coefficients(from, width, filter, length);
   const half = 1 << (PRECISION_BITS - 1);
   for (let y = 0, next = 0; y < height; ++y)
     for (let x = 0; x < width; ++x) {
@@ -82,13 +85,13 @@ function resizedRows(picture, width, filter) {
   return { width, height, channels, data: to };
 }
 
-/** A picture of another height. */
-function resizedColumns(picture, height, filter) {
+/** A picture of another height; `length` of its rows count. */
+function resizedColumns(picture, height, filter, length) {
   const { width, height: from, channels, data } = picture;
-  if (from === height) return picture;
+  if (from === height && length === height) return picture;
   const line = width * channels;
   const to = new Uint8Array(height * line);
-  const weights = coefficients(from, height, filter);
+  const weights = coefficients(from, height, filter, length);
   for (let y = 0; y < height; ++y) {
     const [first, factors] = weights[y];
     for (let x = 0; x < line; ++x) {
@@ -101,9 +104,43 @@ function resizedColumns(picture, height, filter) {
   return { width, height, channels, data: to };
 }
 
-/** A picture of another size: rows first, then columns. */
-export function resized(picture, width, height, filter) {
-  return resizedColumns(resizedRows(picture, width, filter), height, filter);
+/**
+ * A picture of another size: rows first, then columns. With a gap, boxes of pixels are averaged
+ * before, so that at least `gap` times the width and the height remain (bnn.data.pictures.shrink).
+ */
+export function resized(picture, width, height, filter, gap = null) {
+  const across = boxSide(picture.width, width, gap);
+  const down = boxSide(picture.height, height, gap);
+  const small = across * down === 1 ? picture : averages(picture, across, down);
+  const rows = resizedRows(small, width, filter, picture.width / across);
+  return resizedColumns(rows, height, filter, picture.height / down);
+}
+
+function boxSide(from, to, gap) {
+  return gap === null ? 1 : Math.min(Math.max(Math.floor(from / (to * gap)), 1), 2048);
+}
+
+/** Averages of boxes, rounded as Pillow's Reduce.c does; boxes at the end may be smaller. */
+function averages({ width: from, height: lines, channels, data }, across, down) {
+  const width = Math.ceil(from / across);
+  const height = Math.ceil(lines / down);
+  const to = new Uint8Array(width * height * channels);
+  const sums = new Float64Array(width * channels); // exact: less than 2 ** 53
+  for (let y = 0, next = 0; y < height; ++y) {
+    const bottom = Math.min((y + 1) * down, lines);
+    sums.fill(0);
+    for (let line = y * down; line < bottom; ++line)
+      for (let x = 0, at = line * from * channels; x < from; ++x)
+        for (let c = 0, place = Math.trunc(x / across) * channels; c < channels; ++c)
+          sums[place + c] += data[at++];
+    for (let x = 0; x < width; ++x) {
+      const area = (Math.min((x + 1) * across, from) - x * across) * (bottom - y * down);
+      const inverse = Math.trunc(Math.fround(2 ** 32 / Math.fround(area * 256)));
+      for (let c = 0; c < channels; ++c)
+        to[next++] = Math.floor(((sums[x * channels + c] + Math.trunc(area / 2)) * inverse) / 2 ** 24);
+    }
+  }
+  return { width, height, channels, data: to };
 }
 
 /** Of each output the pixel that is nearest (Pillow's Geometry.c). */
