@@ -25,8 +25,8 @@ _BAND, _GAP = 0.5, 0.1
 _WIDE = 2
 #: Share of a row's pixels that are ink where a frame or the edge of a scan lies.
 _FRAME = 0.5
-#: Places along a line at which its paper is measured, as this percentile of the levels; and how much
-#: of the contrast it may change.
+#: Places along a line at which its paper is measured, as this percentile of the levels; and the
+#: share of the contrast by which it may change.
 _PLACES, _PAPER, _UNEVEN = 8, 90, 0.2
 #: Share of the height that text takes in the lines of LSTM-PYNQ's plain networks (0.86 to 0.883),
 #: and the shares that are taken as they are. So are its margins, 3 pixels above and below any text.
