@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,11 @@ def test_hardware_and_plans(name: str, tmp_path: Path) -> None:
         plan(program, on="xc7z007s", fill=0.3, loadable=folding.loadable)
         arm.features(program)
         for count in range(1, len(program.ops)):
-            try:
+            with suppress(BnnError):
                 edge = cut.cut_edge(program, count)
                 cut.part(program, end=edge)
                 cut.part(program, edge)
                 cut.passed_on(program, edge)
-            except BnnError:
-                pass
 
     rooms = ("hw/", "plan/", "program/cut")
     compare(f"calls-hw-{name.replace(' ', '-')}", returned(work, rooms))
@@ -70,12 +69,9 @@ def test_pictures(kind: str) -> None:
         for name, image in some:
             if kind == "digit fixed" and name.startswith("P "):
                 continue
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    rule.to_array(image, shape)
-            except BnnError:
-                pass
+            with suppress(BnnError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                rule.to_array(image, shape)
 
     found = returned(work, ("data/pictures/",))
     compare(f"calls-pictures-{kind.replace(' ', '-')}", found)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import tarfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,9 @@ pytestmark = pytest.mark.skipif(np.__version__ < "2", reason="other numbers with
 def each(paths: list[tuple[Path, Options | None]]) -> Callable[[], None]:
     def work() -> None:
         for path, options in paths:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    convert(path, None, options)
-            except BnnError:
-                pass
+            with suppress(BnnError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                convert(path, None, options)
 
     return work
 

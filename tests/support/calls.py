@@ -142,4 +142,6 @@ def _array(value: np.ndarray) -> str:
     odd = int((~np.isfinite(real)).sum())
     ends = (safe[0], safe[-1], safe.min(), safe.max(), safe.sum(), along.sum())
     most = max(float(np.abs(safe).sum()), 1e-30)
-    return f"{told} {odd} " + " ".join(f"{end:.4g}" if abs(end) > 1e-7 * most else "0" for end in ends)
+    return f"{told} {odd} " + " ".join(
+        f"{end:.4g}" if abs(end) > 1e-7 * most else "0" for end in ends
+    )
