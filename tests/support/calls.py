@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
-from inspect import CO_OPTIMIZED
+from inspect import CO_GENERATOR, CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -58,6 +58,8 @@ def returned(work: Callable[[], object], modules: tuple[str, ...]) -> dict[str, 
         name = names[code]
         if name is None or calls.get(name, 0) == _CALLS:
             return
+        if value is None and code.co_flags & CO_GENERATOR:
+            return  # some are closed when memory is tidied up, at any time
         calls[name] = calls.get(name, 0) + 1
         if value is None:
             value = [frame.f_locals.get(each) for each in code.co_varnames[: code.co_argcount]]
