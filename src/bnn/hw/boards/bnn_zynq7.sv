@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Zynq-7000 around bnn_top: the processing system as a primitive, no vendor block design.
 //
-// General-purpose master 0 (AXI3, from 0x4000_0000) is connected to the registers. A 64-bit access of
-// the processor is a burst, which bnn_zynq7_registers (below) splits.
+// General-purpose master 0 (AXI3, from 0x4000_0000) is connected to the registers. A 64-bit access
+// of the processor is a burst, which bnn_zynq7_registers (below) splits.
 // High-performance slave 0 (64 bits) is the memory. Clock 0 and reset 0 of the processing system
 // drive all logic; interrupt 0 signals the end of a start.
 `default_nettype none
@@ -117,45 +117,45 @@ module bnn_zynq7_registers (
     input  wire  [1:0]  s_awsize,      // bytes of a beat, as a power of two: 0 to 2
     input  wire  [1:0]  s_awburst,     // 0: one place; 1: rising; 2: rising, within its block
     input  wire  [11:0] s_awid,        // comes back in s_bid
-    input  wire         s_awvalid,
-    output wire         s_awready,
-    input  wire  [31:0] s_wdata,
+    input  wire         s_awvalid,     // stays with s_awaddr until s_awready
+    output wire         s_awready,     // the burst's address is taken
+    input  wire  [31:0] s_wdata,       // value of a beat
     input  wire  [3:0]  s_wstrb,       // bytes that are written: all, or none
-    input  wire         s_wvalid,
-    output wire         s_wready,
-    output logic [11:0] s_bid,
+    input  wire         s_wvalid,      // stays with s_wdata until s_wready
+    output wire         s_wready,      // the beat is taken
+    output logic [11:0] s_bid,         // identifier of the burst that is answered
     output wire  [1:0]  s_bresp,       // SLVERR if a beat was not passed on
-    output wire         s_bvalid,
-    input  wire         s_bready,
-    input  wire  [7:0]  s_araddr,
-    input  wire  [3:0]  s_arlen,
-    input  wire  [1:0]  s_arsize,
-    input  wire  [1:0]  s_arburst,
+    output wire         s_bvalid,      // the burst is written; stays until s_bready
+    input  wire         s_bready,      // the master takes the answer
+    input  wire  [7:0]  s_araddr,      // offset of a burst's first byte
+    input  wire  [3:0]  s_arlen,       // beats - 1
+    input  wire  [1:0]  s_arsize,      // as s_awsize
+    input  wire  [1:0]  s_arburst,     // as s_awburst
     input  wire  [11:0] s_arid,        // comes back in s_rid
-    input  wire         s_arvalid,
-    output wire         s_arready,
-    output logic [11:0] s_rid,
-    output wire  [31:0] s_rdata,
-    output wire  [1:0]  s_rresp,
+    input  wire         s_arvalid,     // stays with s_araddr until s_arready
+    output wire         s_arready,     // the burst's address is taken
+    output logic [11:0] s_rid,         // identifier of the burst that is answered
+    output wire  [31:0] s_rdata,       // value of a register
+    output wire  [1:0]  s_rresp,       // as the registers answer
     output wire         s_rlast,       // the burst's last beat
-    output wire         s_rvalid,
-    input  wire         s_rready,
+    output wire         s_rvalid,      // a beat is there; stays until s_rready
+    input  wire         s_rready,      // the master takes the beat
 
     output logic [7:0]  m_awaddr,      // AXI4-Lite, as bnn_control has it
-    output wire         m_awvalid,
+    output wire         m_awvalid,     // stays with m_awaddr until m_awready
     input  wire         m_awready,     // with m_wready: bnn_control takes both in one cycle
-    output wire  [31:0] m_wdata,
-    output wire         m_wvalid,
-    input  wire         m_bvalid,
-    input  wire  [1:0]  m_bresp,
-    output wire         m_bready,
-    output logic [7:0]  m_araddr,
-    output wire         m_arvalid,
-    input  wire         m_arready,
-    input  wire  [31:0] m_rdata,
-    input  wire  [1:0]  m_rresp,
-    input  wire         m_rvalid,
-    output wire         m_rready
+    output wire  [31:0] m_wdata,       // value to write
+    output wire         m_wvalid,      // as m_awvalid
+    input  wire         m_bvalid,      // the write is done
+    input  wire  [1:0]  m_bresp,       // bit 1 is 1: error
+    output wire         m_bready,      // the answer is taken
+    output logic [7:0]  m_araddr,      // offset of a register
+    output wire         m_arvalid,     // stays with m_araddr until m_arready
+    input  wire         m_arready,     // the read is taken
+    input  wire  [31:0] m_rdata,       // value of the register
+    input  wire  [1:0]  m_rresp,       // goes to s_rresp
+    input  wire         m_rvalid,      // m_rdata is there; stays until m_rready
+    output wire         m_rready       // the value is taken
 );
     // Address of the next beat; only the low bits change if the burst stays within its block.
     function automatic logic [7:0] next(
