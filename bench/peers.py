@@ -3,12 +3,14 @@
 
 Each gets the network in its usual form: float32 convolutions and dense layers with a clipped
 activation, and the same quantized to int8 (QDQ, weights symmetric per channel). One thread each,
-unless more are given. An engine that is not installed is named and skipped.
+unless more are given. An engine that is not installed is named and skipped, and so is LiteRT
+without the models that ``litert_models.py`` writes.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,15 @@ from typing import Any
 
 import numpy as np
 
-ENGINES = ("torch-f32", "ort-f32", "ort-int8", "openvino-f32", "openvino-int8")
-MODULES = {"torch": "torch", "ort": "onnxruntime", "openvino": "openvino"}
+ENGINES = ("torch-f32", "ort-f32", "ort-int8", "openvino-f32", "openvino-int8", "litert-int8")
+MODULES = {
+    "torch": "torch",
+    "ort": "onnxruntime",
+    "openvino": "openvino",
+    "litert": "ai_edge_litert",
+}
+#: Environment variable with the folder that ``litert_models.py`` wrote.
+LITERT = "BNN_LITERT"
 
 #: (outputs, whether a pool follows) per layer; -1: here the map becomes a vector.
 CONVOLUTIONS = [(64, False), (64, True), (128, False), (128, True), (256, False), (256, False)]
@@ -26,7 +35,9 @@ Run = Callable[[Any], Any]
 
 
 def available(engine: str) -> bool:
-    """Return whether the engine's package is installed."""
+    """Return whether the engine is installed; for LiteRT, also whether its models exist."""
+    if engine.startswith("litert") and LITERT not in os.environ:
+        return False
     return importlib.util.find_spec(MODULES[engine.split("-")[0]]) is not None
 
 
@@ -36,6 +47,10 @@ def runner(engine: str, topology: str, batch: int, threads: int) -> tuple[Run, A
     inputs = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     if engine == "torch-f32":
         return _torch(topology, threads), inputs
+    if engine == "litert-int8":
+        last = inputs.transpose(0, 2, 3, 1) if topology == "cnv" else inputs
+        path = Path(os.environ[LITERT]) / f"{topology}.tflite"
+        return _litert(path, last.shape, threads), np.ascontiguousarray(last)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "float.onnx"
         _export(topology, path)
@@ -45,7 +60,7 @@ def runner(engine: str, topology: str, batch: int, threads: int) -> tuple[Run, A
     return run, inputs
 
 
-def _layers(topology: str) -> list[tuple[str, tuple[int, ...], bool]]:
+def layers_of(topology: str) -> list[tuple[str, tuple[int, ...], bool]]:
     """Return the kind, the weights' shape and whether a pool follows, for each layer."""
     layers: list[tuple[str, tuple[int, ...], bool]] = []
     if topology == "cnv":
@@ -59,7 +74,7 @@ def _layers(topology: str) -> list[tuple[str, tuple[int, ...], bool]]:
     return [*layers, *(("dense", shape, False) for shape in dense)]
 
 
-def _weights(shape: tuple[int, ...], seed: int) -> Any:
+def weights_of(shape: tuple[int, ...], seed: int) -> Any:
     return np.random.default_rng(seed).choice(np.float32([-1, 1]), shape)
 
 
@@ -67,13 +82,13 @@ def _export(topology: str, path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    layers = _layers(topology)
+    layers = layers_of(topology)
     nodes, constants, last = [], [], "x"
     for value, number in ((-1.0, "low"), (1.0, "high")):
         constants.append(numpy_helper.from_array(np.float32(value), number))
     for i, (kind, shape, pool) in enumerate(layers):
         scale = np.float32(1 / np.sqrt(np.prod(shape[1:])))
-        constants.append(numpy_helper.from_array(_weights(shape, i) * scale, f"w{i}"))
+        constants.append(numpy_helper.from_array(weights_of(shape, i) * scale, f"w{i}"))
         constants.append(numpy_helper.from_array(np.zeros(shape[0], np.float32), f"b{i}"))
         if kind == "dense" and i and layers[i - 1][0] == "conv":
             nodes.append(helper.make_node("Flatten", [last], ["flat"]))
@@ -138,13 +153,13 @@ def _torch(topology: str, threads: int) -> Run:
 
     torch.set_num_threads(threads)
     modules: list[Any] = []
-    layers = _layers(topology)
+    layers = layers_of(topology)
     for i, (kind, shape, pool) in enumerate(layers):
         if kind == "dense" and i and layers[i - 1][0] == "conv":
             modules.append(torch.nn.Flatten())
         conv = kind == "conv"
         module = torch.nn.Conv2d(shape[1], shape[0], 3) if conv else torch.nn.Linear(*shape[::-1])
-        module.weight.data = torch.from_numpy(_weights(shape, i))
+        module.weight.data = torch.from_numpy(weights_of(shape, i))
         modules.append(module)
         if pool:
             modules.append(torch.nn.MaxPool2d(2))
@@ -175,3 +190,20 @@ def _openvino(path: Path, threads: int) -> Run:
     compiled = openvino.Core().compile_model(path, "CPU", settings)
     request = compiled.create_infer_request()
     return lambda inputs: request.infer({0: inputs}, share_inputs=True)[0]
+
+
+def _litert(path: Path, shape: tuple[int, ...], threads: int) -> Run:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=threads)  # with XNNPACK, its default
+    place = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(place, shape)
+    interpreter.allocate_tensors()
+    result = interpreter.get_output_details()[0]["index"]
+
+    def run(inputs: Any) -> Any:
+        interpreter.set_tensor(place, inputs)
+        interpreter.invoke()
+        return interpreter.get_tensor(result)
+
+    return run
