@@ -114,6 +114,8 @@ def _recognised(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.
     apart = np.maximum(darker, lighter)
     found = (apart >= MIN_APART) & (2 * np.minimum(darker, lighter) <= apart)
     known = np.flatnonzero(found)
+    if not len(known):
+        return known, rows[:0]
     rows, ground, apart = rows[known], ground[known], apart[known]
     is_dark = (darker > lighter)[known]
     level = ground.astype(np.uint8)[:, None]
@@ -165,6 +167,8 @@ def _unlike_mnist(flat: NDArray[np.uint8]) -> NDArray[np.int64]:
     # With a ground above MAX_GROUND, half of the pixels are above it.
     sums = flat.sum(axis=1, dtype=np.uint32)
     unsure = np.flatnonzero(pale | (2 * sums >= MAX_GROUND * flat.shape[1]))
+    if not len(unsure):
+        return unsure
     dark = _count(flat[unsure] <= MAX_GROUND)
     chosen: NDArray[np.int64] = unsure[pale[unsure] | (dark <= (flat.shape[1] - 1) // 2)]
     return chosen
