@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bnn.errors import DataError, InputError
 from bnn.library import load
-from bnn.model.batch import as_batch
+from bnn.model.batch import as_batch, as_prepared
 from bnn.model.calibration import NO_CALIBRATION, Calibration
 from bnn.model.model import Model
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput
@@ -142,6 +142,10 @@ class Classifier:
     black). See :func:`bnn.model.batch.as_batch`. Models that do not take pictures take arrays
     (N, ...) with the shape and the declared type of their input.
 
+    With ``prepared=True``, ``images`` is an array (N, ...) with the shape and the type of the
+    model's input (uint8 for pictures), which goes to the program as it is: no picture is examined
+    or changed, also no digit that is dark on light. Nothing else is taken then.
+
     Raises:
         UnknownNameError: no such model or runtime.
         RuntimeUnavailableError: this machine cannot offer the runtime.
@@ -211,18 +215,24 @@ class Classifier:
             speed += f" at {last.details['mhz']:g} MHz (simulated)"
         return run_html(self.model, repr(self), speed if last.images else "")
 
-    def scores(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int32]:
+    def scores(
+        self, images: Any, *, bgr: bool | None = None, prepared: bool = False
+    ) -> NDArray[np.int32]:
         """Return the integer scores, int32 (N, scores).
 
         There is one score per class, except for models whose last layer the host computes.
         """
-        return self._run(images, bgr).scores
+        return self._run(images, bgr, prepared).scores
 
-    def logits(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
+    def logits(
+        self, images: Any, *, bgr: bool | None = None, prepared: bool = False
+    ) -> NDArray[np.float64]:
         """Return the logits, float64 (N, classes): the model's affine, applied to the scores."""
-        return logits(self.model.program, self._run(images, bgr).scores)
+        return logits(self.model.program, self._run(images, bgr, prepared).scores)
 
-    def probabilities(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.float64]:
+    def probabilities(
+        self, images: Any, *, bgr: bool | None = None, prepared: bool = False
+    ) -> NDArray[np.float64]:
         """Return the probability of each class, float64 (N, model's classes); each row sums to 1.
 
         The probabilities are computed from the logits with the model's calibration, see
@@ -233,17 +243,19 @@ class Classifier:
             DataError: a picture cannot be read.
         """
         calibration_of(self.model)
-        return probabilities(self.model, self._run(images, bgr).scores)
+        return probabilities(self.model, self._run(images, bgr, prepared).scores)
 
-    def classify(self, images: Any, *, bgr: bool | None = None) -> NDArray[np.int64]:
+    def classify(
+        self, images: Any, *, bgr: bool | None = None, prepared: bool = False
+    ) -> NDArray[np.int64]:
         """Return the class of each image, int64 (N,), as an index into ``classes``."""
-        return self._decided(self._run(images, bgr))
+        return self._decided(self._run(images, bgr, prepared))
 
     def run(
-        self, images: Any, *, bgr: bool | None = None
+        self, images: Any, *, bgr: bool | None = None, prepared: bool = False
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the scores and the classes of one run."""
-        outputs = self._run(images, bgr)
+        outputs = self._run(images, bgr, prepared)
         return outputs.scores, self._decided(outputs)
 
     def classify_tiles(
@@ -377,15 +389,18 @@ class Classifier:
         batch = self.model.program.input.check(given)
         return compared(self.model.program, batch, self._runtime)
 
-    def _run(self, images: Any, bgr: bool | None) -> Outputs:
+    def _run(self, images: Any, bgr: bool | None, prepared: bool = False) -> Outputs:
         began = time.perf_counter()
         blue_first = self.bgr if bgr is None else bgr
-        given = as_batch(self.model, images, bgr=blue_first)
+        if prepared:
+            given = as_prepared(images, bgr=blue_first)
+        else:
+            given = as_batch(self.model, images, bgr=blue_first)
         batch = self.model.program.input.check(given)
-        prepared = time.perf_counter() - began
+        preparing = time.perf_counter() - began
         outputs = self._runtime.run(batch)
-        prepared += outputs.prepare_seconds
-        self.last_run = Run(len(batch), outputs.seconds, outputs.details, prepared)
+        preparing += outputs.prepare_seconds
+        self.last_run = Run(len(batch), outputs.seconds, outputs.details, preparing)
         return outputs
 
 

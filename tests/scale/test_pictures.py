@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 import bnn
 from bnn.data.pictures.preprocess import Digit, Preprocess, Stretch, Thumbnail
 from bnn.data.pictures.seen import open_one_of
-from bnn.errors import BnnError
-from bnn.scale.work import as_it_is, picture
+from bnn.errors import BnnError, DataError
+from bnn.model.model import Model
+from bnn.scale.sources import Block
+from bnn.scale.work import as_it_is, decoded, picture
+
+Levels = NDArray[np.uint8]
 
 RANDOM = np.random.default_rng(4)
 
@@ -82,16 +88,45 @@ def test_the_short_way_changes_no_pixel(rule: Preprocess, shape: tuple[int, int,
     assert short >= (0 if isinstance(rule, Digit) and shape[2] == 3 else 2)
 
 
-def test_only_digits_like_mnists_go_the_short_way() -> None:
-    levels = np.zeros((28, 28), np.uint8)
-    levels[4:24, 12:16] = 255
-    for given, short in ((levels, True), (255 - levels, False), (levels // 4, False)):
-        data = _saved(Image.fromarray(given), "PNG")
-        found = as_it_is(Digit(), data, (28, 28, 1))
-        assert (found is not None) == short
-        with open_one_of(data, "x") as opened:
-            wanted = Digit().to_array(opened, (28, 28, 1))
-        np.testing.assert_array_equal(wanted[..., 0], levels)
+def _kinds_of_digits() -> list[Levels]:
+    """Drawn digits of all grounds, cut and noisy ones, blank sheets, noise: each (28, 28)."""
+    random = np.random.default_rng(7)
+    drawn = np.zeros((28, 28), np.uint8)
+    drawn[4:24, 12:16] = 255
+    faint = drawn // 4
+    rough = np.clip(235 - (drawn // 255) * 150.0 + random.normal(0, 6, (28, 28)), 0, 255)
+    noise = random.integers(0, 256, (28, 28), np.uint8)
+    blank = np.full((28, 28), 255, np.uint8)
+    half = np.where(np.arange(28)[:, None] < 14, 0, 255).astype(np.uint8).repeat(28, axis=1)
+    return [drawn, 255 - drawn, faint, 255 - faint, rough.astype(np.uint8), noise, blank, half]
+
+
+@pytest.mark.parametrize("rule", [Digit(), Digit(adaptive=False), Digit(like_mnist=False)])
+@pytest.mark.filterwarnings("ignore")
+def test_digits_together_equal_each_alone(rule: Digit) -> None:
+    model = dataclasses.replace(bnn.load("lfc-w1a1"), preprocess=rule)
+    files: list[bytes | BnnError] = []
+    for levels in _kinds_of_digits():
+        files += [_saved(Image.fromarray(levels), kind) for kind in ("PNG", "JPEG", "BMP")]
+    files += list(_variants(28, 28).values())
+    files.insert(3, DataError("gone: cannot be read"))
+    names = [f"picture {index}" for index in range(len(files))]
+    batch, errors = decoded(model, Block(names, files))
+    alone = [_alone(model, *each) for each in zip(files, names, strict=True)]
+    reasons = [str(found) if isinstance(found, BnnError) else None for found in alone]
+    wanted = [found for found in alone if isinstance(found, np.ndarray)]
+    assert errors == reasons
+    assert any(errors)
+    np.testing.assert_array_equal(batch, np.stack(wanted))
+
+
+def _alone(model: Model, data: bytes | BnnError, name: str) -> Levels | BnnError:
+    if isinstance(data, BnnError):
+        return data
+    try:
+        return picture(model, data, name)
+    except BnnError as reason:
+        return reason
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -73,6 +73,24 @@ def as_batch(model: Model, images: Any, *, bgr: bool = False) -> NDArray[Any]:
     return np.stack(parts) if parts else np.empty((0, *given.shape), np.uint8)
 
 
+def as_prepared(images: Any, *, bgr: bool = False) -> NDArray[Any]:
+    """Return ``images``, which the caller has prepared, unchanged; the program's input checks it.
+
+    Raises:
+        InputError: it is not a NumPy array without masked values, or ``bgr`` is true.
+    """
+    if bgr:
+        raise InputError(
+            "with prepared=True, the channels are red, green, blue: bgr cannot be used"
+        )
+    if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
+        raise InputError(
+            f"prepared=True takes a NumPy array (N, ...) of the model's input shape, not a "
+            f"{type(images).__name__}"
+        )
+    return images
+
+
 def no_pictures(model: Model) -> str:
     """Return a message: the model does not take pictures; what it takes, and what to do."""
     shape, name = model.program.input.shape, model.name or "the model"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnn.classifier import decide
-from bnn.data.pictures.polarity import settled
+from bnn.data.pictures.polarity import settled_each
 from bnn.data.pictures.preprocess import Digit, Preprocess
 from bnn.data.pictures.seen import open_one_of
 from bnn.errors import BnnError, BnnWarning, BulkError, DataError, InputError
@@ -144,6 +144,10 @@ class _Times:
     computing: float = 0.0
 
 
+#: An input, or why there is none.
+_Tried = NDArray[np.uint8] | BnnError
+
+
 def decoded(model: Model, block: Block) -> tuple[NDArray[Any], list[str | None]]:
     """Return the inputs of a block that can be read, as a batch for a runtime, and all errors.
 
@@ -162,20 +166,36 @@ def decoded(model: Model, block: Block) -> tuple[NDArray[Any], list[str | None]]
         raise InputError(
             f"{block.names[0]}: {model.name or 'the model'} does not take pictures; give arrays"
         )
-    parts: list[NDArray[np.uint8]] = []
-    errors: list[str | None] = []
-    for name, data in zip(block.names, block.given, strict=True):
-        found = _tried(model, data, name)
-        if isinstance(found, BnnError):
-            errors.append(str(found))
-        else:
-            parts.append(found)
-            errors.append(None)
+    tried = _plain(model, block.given)
+    for place, found in enumerate(tried):
+        if found is None:
+            tried[place] = _tried(model, block.given[place], block.names[place])
+    parts = [found for found in tried if isinstance(found, np.ndarray)]
+    errors = [str(found) if isinstance(found, BnnError) else None for found in tried]
     batch = np.stack(parts) if parts else np.empty((0, *program.input.shape), np.uint8)
     return program.input.check(batch), errors
 
 
-def _tried(model: Model, data: bytes | BnnError, name: str) -> NDArray[np.uint8] | BnnError:
+def _plain(model: Model, files: Sequence[bytes | BnnError]) -> list[_Tried | None]:
+    """Return the inputs of picture files for which `as_it_is` is enough; None for the others."""
+    assert model.preprocess is not None, "checked by the caller"
+    height, width, channels = model.program.input.shape
+    rule, shape = model.preprocess, (height, width, channels)
+    found: list[_Tried | None] = [
+        None if isinstance(data, BnnError) else as_it_is(rule, data, shape) for data in files
+    ]
+    places = [place for place, pixels in enumerate(found) if pixels is not None]
+    if not places or not isinstance(rule, Digit) or not rule.like_mnist:
+        return found
+    # Digits become light on black all together, which takes less time.
+    pixels = np.stack([each for each in found if isinstance(each, np.ndarray)])
+    ready, unknown = settled_each(pixels[..., 0])
+    for place, levels, unclear in zip(places, ready, unknown.tolist(), strict=True):
+        found[place] = None if unclear else levels[..., None]
+    return found
+
+
+def _tried(model: Model, data: bytes | BnnError, name: str) -> _Tried:
     if isinstance(data, BnnError):
         return data
     try:
@@ -211,9 +231,6 @@ def picture(model: Model, data: bytes, name: str) -> NDArray[np.uint8]:
     """
     assert model.preprocess is not None, "checked by the caller"
     height, width, channels = model.program.input.shape
-    plain = as_it_is(model.preprocess, data, (height, width, channels))
-    if plain is not None:
-        return plain
     with open_one_of(data, name) as opened:
         return model.preprocess.to_array(opened, (height, width, channels))
 
@@ -225,12 +242,13 @@ _HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"}
 def as_it_is(
     rule: Preprocess, data: bytes, shape: tuple[int, int, int]
 ) -> NDArray[np.uint8] | None:
-    """Return the pixels of a picture that a preparation would not change; None for others.
+    """Return the pixels of a picture that need no preparation as a picture file; None for others.
 
-    These are plain pictures with the size and colours of the input; for the preparation of digits,
-    they must also be grey and light on black, like MNIST. A preparation takes longer than decoding
-    such a picture. All other pictures must be prepared (:meth:`Preprocess.to_array`): for example
-    those with another size or depth, transparency, EXIF, several frames or damage.
+    These are plain pictures with the size and colours of the input. A preparation does not change
+    them, except that digits become light on black (`bnn.data.pictures.polarity.settled`), which
+    this function leaves to its caller. A preparation takes longer than decoding such a picture. All
+    other pictures must be prepared (:meth:`Preprocess.to_array`): for example those with another
+    size or depth, transparency, EXIF, several frames or damage.
     """
     from PIL import Image
 
@@ -249,7 +267,5 @@ def as_it_is(
             if not image.info.keys() <= _HARMLESS:  # some of it comes after the pixels
                 return None
     except Exception:  # damaged in one of many ways: the preparation says how
-        return None
-    if isinstance(rule, Digit) and rule.like_mnist and settled(pixels) is not pixels:
         return None
     return pixels.reshape(shape)
