@@ -3,24 +3,52 @@
 // instructions. Sums are made modulo 2^16 or 2^32; the plan has proved that they fit.
 #pragma once
 
+#include <cstring>
+
 #include "engine.hpp"
 
 namespace bnn {
 namespace {
 
+template <class T, int Lanes>
+struct Together {
+  typedef T type __attribute__((vector_size(sizeof(T) * Lanes)));
+};
+
+// Channels whose sums fit one register.
+#if defined(__AVX512BW__)
+constexpr int sum_bytes = 64;
+#elif defined(__AVX2__)
+constexpr int sum_bytes = 32;
+#else
+constexpr int sum_bytes = 16;
+#endif
+
+// The sums of `Lanes` channels. They are of a vector type: a compiler may keep an array in memory.
+template <int Lanes, class Sum, class Value, class Weight>
+inline void depthwise_sums(const DepthwiseJob& job, const Value* patch, const Weight* weights,
+                           Sum* to) {
+  const size_t channels = size_t(job.channels);
+  using Sums = typename Together<Sum, Lanes>::type;
+  Sums sums{};
+  for (int row = 0; row < job.rows; ++row, patch += job.row_stride)
+    for (int column = 0; column < job.run; ++column, weights += channels) {
+      typename Together<Value, Lanes>::type values;
+      typename Together<Weight, Lanes>::type factors;
+      std::memcpy(&values, patch + size_t(column) * channels, sizeof values);
+      std::memcpy(&factors, weights, sizeof factors);
+      sums += __builtin_convertvector(values, Sums) * __builtin_convertvector(factors, Sums);
+    }
+  std::memcpy(to, &sums, sizeof sums);
+}
+
 // The sums of `Lanes` channels from `channel` on, to results. Sum: unsigned, as wide as needed.
 template <int Lanes, class Sum, class Value, class Weight>
 inline void depthwise_lanes(const DepthwiseJob& job, const Value* patch, const Weight* weights,
                             int part, int channel, size_t position) {
-  Sum sums[Lanes] = {};
+  Sum sums[Lanes];
   const size_t channels = size_t(job.channels);
-  patch += channel, weights += channel;
-  for (int row = 0; row < job.rows; ++row, patch += job.row_stride)
-    for (int column = 0; column < job.run; ++column, weights += channels) {
-      const Value* values = patch + size_t(column) * channels;
-      for (int i = 0; i < Lanes; ++i)
-        sums[i] = Sum(sums[i] + uint32_t(values[i]) * uint32_t(weights[i]));
-    }
+  depthwise_sums<Lanes, Sum>(job, patch + channel, weights + channel, sums);
   int32_t made[Lanes];
   const size_t first = size_t(part) * channels + size_t(channel);
   const int32_t* offset = job.offset + first;
@@ -69,8 +97,9 @@ inline void run_depthwise_of(const DepthwiseJob& job, const Value* source, const
     const Value* patch = source + job.patches[position];
     for (int part = 0; part < job.parts; ++part) {
       const Weight* own = weights + size_t(part) * each;
-      if (job.channels >= 32)
-        depthwise_channels<32, Sum>(job, patch, own, part, size_t(position));
+      constexpr int lanes = sum_bytes / int(sizeof(Sum));
+      if (job.channels >= lanes)
+        depthwise_channels<lanes, Sum>(job, patch, own, part, size_t(position));
       else if (job.channels >= 8)
         depthwise_channels<8, Sum>(job, patch, own, part, size_t(position));
       else
