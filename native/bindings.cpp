@@ -65,6 +65,13 @@ int add_dot(bnn::Program& program, int source, const In<T, 2>& weights,
                      rounding_of(rounding));
 }
 
+template <class T>
+int add_depthwise(bnn::Program& program, int source, const In<T, 2>& weights,
+                  const std::optional<In<int32_t, 1>>& bias) {
+  const auto [rows, columns] = sides_of(weights);
+  return program.depthwise(source, {rows, columns, weights.data()}, vector_of(bias));
+}
+
 bnn::Program make_program(std::array<int, 3> shape, std::array<int, 3> lattice,
                           const std::optional<In<int16_t, 1>>& table) {
   return bnn::Program(
@@ -352,6 +359,10 @@ NB_MODULE(_native, m) {
            "product_shift"_a, "rounding"_a, nb::keep_alive<1, 3>())
       .def("dot", &add_dot<int16_t>, "source"_a, "weights"_a.noconvert(), "bias"_a.none(),
            "product_shift"_a, "rounding"_a, nb::keep_alive<1, 3>())
+      .def("depthwise", &add_depthwise<int8_t>, "source"_a, "weights"_a.noconvert(),
+           "bias"_a.none(), nb::keep_alive<1, 3>())
+      .def("depthwise", &add_depthwise<int16_t>, "source"_a, "weights"_a.noconvert(),
+           "bias"_a.none(), nb::keep_alive<1, 3>())
       .def(
           "threshold",
           [](Program& self, int source, const In<int32_t, 2>& thresholds,

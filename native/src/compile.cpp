@@ -6,9 +6,11 @@
 #include "compile.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 
+#include "depthwise_step.hpp"
 #include "dot_step.hpp"
 #include "scan_step.hpp"
 
@@ -18,6 +20,9 @@ namespace {
 // Below so many channels of a kernel row, its bits would be mostly padding of 64-bit words, and
 // bytes are as good.
 constexpr int least_bit_channels = 24;
+// Thresholds of a channel that are counted one by one after a depthwise convolution; more are
+// searched by a step of their own.
+constexpr int counted_levels = 32;
 
 class Compiler {
  public:
@@ -197,6 +202,7 @@ class Compiler {
     switch (op.kind) {
       case Kind::window: return;  // stored when an operation needs it
       case Kind::dot: return make_dot(number);
+      case Kind::depthwise: return make_depthwise(number);
       case Kind::threshold: {
         const Slot from = need(op.source, Form::words);
         const Map to = map_of(number, edge(number).lattice ? Form::bytes : Form::words);
@@ -313,6 +319,41 @@ class Compiler {
     task.target = to.map;
     task.to = to.slot;
     add_step("dot", dot_step(task, kernels_, needs_));
+  }
+
+  void make_depthwise(int number) {
+    const Op& op = program_.op(number);
+    const int read = op.source;
+    DotTask task;
+    task.dot = &op;
+    const Form form = edge(read).lattice ? Form::bytes : Form::words;
+    if (edge(read).lattice) task.lattice = *edge(read).lattice;
+    int run = op.weights.columns, channels = edge(read).shape.channels / run;
+    Stored source;
+    if (read > 0 && program_.op(read).kind == Kind::window && !is_flat(read) &&
+        edge(program_.op(read).source).shape.channels == channels) {
+      task.slide = program_.op(read).slide;
+      task.slide.padding = {0, 0, 0, 0};
+      run = task.slide.kernel[1];
+      source = bordered(read, form);
+    } else {
+      source = {map_of(read, form), need(read, form)};
+    }
+    task.source = source.map;
+    task.from = source.slot;
+    int last = number;
+    const Edge& sums = edge(number);
+    const int next = only_reader(number);
+    if (next > 0 && gives_codes(next) && program_.op(next).thresholds.columns <= counted_levels &&
+        sums.high < std::numeric_limits<int32_t>::max()) {
+      task.threshold = &program_.op(next);
+      fused_[size_t(next)] = true;
+      last = next;
+    }
+    const Stored& to = store(last, map_of(last, task.threshold ? Form::bytes : Form::words));
+    task.target = to.map;
+    task.to = to.slot;
+    add_step("dot", depthwise_step(task, sums, run, channels, kernels_, needs_));
   }
 
   // A map in which a pixel has the channels of a whole kernel row, where that takes far fewer

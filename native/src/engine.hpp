@@ -78,6 +78,28 @@ struct WordJob {
   int32_t* out = nullptr;  // [position][channel]
 };
 
+// A dot whose rows read one channel each: row `channel * parts + part` reads `channel`. Sums are
+// made modulo 2^16 (`is_short`) or 2^32; accumulator = offset + step * sum. With `levels`, the
+// result is the code none + turn * #{level: least[level] <= accumulator}, else the accumulator.
+struct DepthwiseJob {
+  const uint8_t* bytes = nullptr;     // of an image: codes,
+  const int32_t* words = nullptr;     // or values
+  const uint32_t* patches = nullptr;  // of each position: values before its patch
+  int positions = 0;
+  int rows = 0, run = 0;  // kernel rows of a patch, pixels of each
+  size_t row_stride = 0;  // values
+  int channels = 0, parts = 1;
+  bool is_short = false;
+  const int16_t* short_weights = nullptr;  // [part][row][pixel][channel], if `is_short`
+  const int32_t* weights = nullptr;        // else
+  const int32_t* offset = nullptr;         // [part][channel], as all that follow
+  int step = 1;
+  int levels = 0;
+  const int32_t *least = nullptr, *none = nullptr, *turn = nullptr;
+  int32_t* sums = nullptr;   // [position][channel][part], or
+  uint8_t* codes = nullptr;  // with levels
+};
+
 // A matrix times one vector, both of 16 bits; each product / 2^shift, rounded, before it is added.
 struct VectorJob {
   const int16_t* source;   // [column]
@@ -99,6 +121,7 @@ struct Kernels {
   const BitEngine* few_bits = nullptr;
   const ByteEngine* few_bytes = nullptr;
   void (*words)(const WordJob& job) = nullptr;
+  void (*depthwise)(const DepthwiseJob& job) = nullptr;
   void (*vector)(const VectorJob& job) = nullptr;
 };
 

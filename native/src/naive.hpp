@@ -69,6 +69,22 @@ inline Values dot(const bnn::Op& op, const Values& in, size_t pixels) {
   return out;
 }
 
+inline Values depthwise(const bnn::Op& op, const Values& in, const bnn::Shape& from) {
+  Values out;
+  std::vector<int16_t> room;
+  const int taps = op.weights.columns, channels = from.channels / taps;
+  for (size_t pixel = 0; pixel < from.pixels(); ++pixel)
+    for (int row = 0; row < op.weights.rows; ++row) {
+      int64_t sum = op.bias.empty() ? 0 : op.bias[size_t(row)];
+      const int16_t* weights = op.weights.row(row, room);
+      for (int tap = 0; tap < taps; ++tap)
+        sum += weights[tap] * in[pixel * size_t(from.channels) +
+                                 size_t(tap * channels + row / (op.weights.rows / channels))];
+      out.push_back(sum);
+    }
+  return out;
+}
+
 inline Values threshold(const bnn::Op& op, const Values& in) {
   Values out;
   for (size_t i = 0; i < in.size(); ++i) {
@@ -141,6 +157,7 @@ inline std::vector<Values> evaluate(const bnn::Program& program, Values input) {
     switch (op.kind) {
       case bnn::Kind::window: edges.push_back(window(op, from, to, in)); break;
       case bnn::Kind::dot: edges.push_back(dot(op, in, from.pixels())); break;
+      case bnn::Kind::depthwise: edges.push_back(depthwise(op, in, from)); break;
       case bnn::Kind::threshold: edges.push_back(threshold(op, in)); break;
       case bnn::Kind::pool: edges.push_back(pool(op, from, to, in)); break;
       case bnn::Kind::add: {

@@ -226,6 +226,35 @@ int Program::dot(int source, Weights weights, std::vector<int32_t> bias, int pro
   return append(std::move(op), std::move(edge));
 }
 
+int Program::depthwise(int source, Weights weights, std::vector<int32_t> bias) {
+  const Edge& from = edge(source);
+  require(weights.columns >= 1 && from.shape.channels % weights.columns == 0 &&
+              weights.is_whole() && weights.rows >= 1 &&
+              weights.rows % (from.shape.channels / weights.columns) == 0,
+          "weights of channels that do not meet do not fit their source");
+  require(bias.empty() || bias.size() == size_t(weights.rows), "bias does not fit the weights");
+  check_shape(from.shape.height, from.shape.width, weights.rows);
+  const int64_t least = std::min<int64_t>(from.low, 0), most = std::max<int64_t>(from.high, 0);
+  std::vector<RowSums> sums;
+  sums.reserve(size_t(weights.rows));
+  int64_t low = 0, high = 0;
+  for (int row = 0; row < weights.rows; ++row) {
+    const RowSums& each = sums.emplace_back(weights.sums(row));
+    const int64_t offset = bias.empty() ? 0 : bias[size_t(row)];
+    low =
+        std::min(low, each.positive * least + each.negative * most + std::min<int64_t>(offset, 0));
+    high =
+        std::max(high, each.positive * most + each.negative * least + std::max<int64_t>(offset, 0));
+  }
+  Edge edge = integers({from.shape.height, from.shape.width, weights.rows}, low, high);
+  Op op{.kind = Kind::depthwise,
+        .source = source,
+        .weights = std::move(weights),
+        .sums = std::move(sums),
+        .bias = std::move(bias)};
+  return append(std::move(op), std::move(edge));
+}
+
 int Program::threshold(int source, Matrix<int32_t> thresholds, std::vector<int8_t> signs, int base,
                        int step) {
   const Edge& from = edge(source);
@@ -335,7 +364,7 @@ int Program::scan(int source, Program body, std::vector<Carry> carries, int resu
   for (const Op& op : body.ops_) {
     carried += op.kind == Kind::carried;
     require(op.kind != Kind::window && op.kind != Kind::pool && op.kind != Kind::arg_max &&
-                op.kind != Kind::scan,
+                op.kind != Kind::scan && op.kind != Kind::depthwise,
             "the body of a scan has an operation that it cannot have");
   }
   require(carried == int(carries.size()), "a scan does not carry what its body reads");

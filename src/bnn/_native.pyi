@@ -104,6 +104,12 @@ class Program:
         product_shift: int,
         rounding: int,
     ) -> int: ...
+    def depthwise(
+        self,
+        source: int,
+        weights: NDArray[np.int8] | NDArray[np.int16],
+        bias: NDArray[np.int32] | None,
+    ) -> int: ...
     def threshold(
         self,
         source: int,

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -147,3 +150,44 @@ def test_kernel_names(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threads_are_a_whole_number(threads: int) -> None:
     with pytest.raises(RuntimeUnavailableError, match="threads"):
         cpu._threads(threads)
+
+
+#: For depthwise convolutions: sums of 16 and of 32 bits, codes and values, signs.
+DEPTHWISE = (BIPOLAR, TERNARY, UINT(1), UINT(4), INT(3), INT(8), UINT(8), INT(12), UINT(14))
+
+
+@st.composite
+def depthwise(draw: Callable[..., Any]) -> Program:
+    """Depthwise convolutions with channels around the lanes of registers, and with thresholds."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    channels = draw(st.sampled_from([8, 9, 15, 16, 17, 31, 32, 33, 64, 70]))
+    rows = channels * draw(st.sampled_from([1, 1, 2, 3]))
+    kernel, stride = draw(st.tuples(*[st.integers(1, 3)] * 2)), draw(st.sampled_from([1, 2]))
+    read, weights = draw(st.sampled_from(DEPTHWISE)), draw(st.sampled_from(DEPTHWISE))
+    pads = draw(st.tuples(*[st.integers(0, 1)] * 4))
+    taps = kernel[0] * kernel[1]
+    given = IntegerInput((kernel[0] + 1, kernel[1] + 2, channels), read)
+    bias = random.integers(-500, 500, rows) if draw(st.booleans()) else None
+    values = numbers(random, weights, (rows, taps))
+    ops: list[Window | Dot | Threshold] = [
+        Window("w", "input", kernel, (stride, stride), pads, int(numbers(random, read, ()))),
+        Dot("d", "w", values, weights, bias, groups=channels, positions=taps),
+    ]
+    edge = Program(given, (*ops, Window("end", "d", (1, 1), (9, 9))), "end").edges["d"]
+    if draw(st.integers(0, 2)):
+        levels = draw(st.sampled_from([1, 2, 3, 15, 32, 33, 40]))
+        ends = (max(edge.low - 3, -(2**31)), min(edge.high + 4, 2**31 - 1))
+        steps = np.sort(random.integers(*ends, (rows, levels)), axis=1)
+        if draw(st.booleans()):
+            steps[:, 0], steps[:, -1] = -(2**31), 2**31 - 1
+            steps.sort(axis=1)
+        signs = numbers(random, BIPOLAR, rows) if draw(st.booleans()) else None
+        base, step = draw(st.sampled_from([(0, 1), (levels, -1)]))
+        ops.append(Threshold("t", "d", steps, UINT(6), base, step, signs))
+    return Program(given, (*ops, Window("end", ops[-1].name, edge.shape[:2])), "end")
+
+
+@settings(max_examples=400)
+@given(depthwise(), st.integers(1, 3))
+def test_depthwise(program: Program, size: int) -> None:
+    assert_equal(program, size)

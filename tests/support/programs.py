@@ -292,11 +292,33 @@ def _dot(draw: Draw, net: Growing, source: str, rows: int | None = None) -> str:
         precision = draw(
             st.sampled_from([precision, TERNARY])
         )  # products have a circuit of their own
-    rows = rows or draw(st.integers(1, net.limits.channels))
-    weights = numbers(net.random, precision, (rows, net.edges[source].shape[2]))
+    groups, positions = _groups(draw, net, source) if rows is None else (1, 1)
+    most = max(1, net.limits.channels // groups)
+    rows = rows or groups * draw(st.integers(1, most))
+    weights = numbers(net.random, precision, (rows, net.edges[source].shape[2] // groups))
     bias = net.random.integers(-40, 40, rows) if draw(st.booleans()) else None
-    name = net.add(Dot(net.name, source, weights, precision, bias))
+    dot = Dot(net.name, source, weights, precision, bias, groups=groups, positions=positions)
+    name = net.add(dot)
     return name if draw(st.integers(0, 2)) == 0 else _after_dot(draw, net, name)
+
+
+def _groups(draw: Draw, net: Growing, source: str) -> tuple[int, int]:
+    """Groups and positions of a dot: those of a convolution, seldom those of any vector."""
+    if draw(st.integers(0, 2)) != 0:
+        return 1, 1
+    values = net.edges[source].shape[2]
+    window = next((op for op in net.ops if op.name == source and isinstance(op, Window)), None)
+    if window is not None and draw(st.integers(0, 4)) != 0:
+        positions = window.kernel[0] * window.kernel[1]
+    else:
+        positions = draw(st.sampled_from(_divisors(values)))
+    channels = values // positions
+    groups = draw(st.sampled_from([channels, *_divisors(channels)]))
+    return (groups, positions) if 1 < groups <= 64 else (1, 1)
+
+
+def _divisors(count: int) -> list[int]:
+    return [each for each in range(1, count + 1) if count % each == 0]
 
 
 def _after_dot(draw: Draw, net: Growing, source: str) -> str:

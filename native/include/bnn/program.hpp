@@ -107,6 +107,7 @@ struct Slide {
 enum class Kind {
   window,
   dot,
+  depthwise,
   threshold,
   pool,
   add,
@@ -171,7 +172,7 @@ struct Op {
   int other = 0;   // add, concat
   Slide slide{};   // window, pool
   int pad_value = 0;
-  Weights weights{};                   // dot
+  Weights weights{};                   // dot, depthwise
   std::vector<RowSums> sums{};         // dot: of each row of the weights
   std::vector<int32_t> bias{};         // dot; empty: zeros
   Matrix<int32_t> thresholds{};        // (channels, levels)
@@ -206,6 +207,9 @@ class Program {
   int window(int source, Slide slide, int pad_value);
   int dot(int source, Weights weights, std::vector<int32_t> bias, int product_shift = 0,
           Rounding rounding = Rounding::even);
+  // A dot whose rows read one channel each. A vector of the source is (weights.columns, channels),
+  // and row r reads channel r / (rows / channels).
+  int depthwise(int source, Weights weights, std::vector<int32_t> bias);
   int threshold(int source, Matrix<int32_t> thresholds, std::vector<int8_t> signs, int base,
                 int step);
   int pool(int source, Slide slide);

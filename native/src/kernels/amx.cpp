@@ -490,6 +490,7 @@ Kernels amx_kernels() {
           .few_bits = base.bits[0],
           .few_bytes = base.bytes[0],
           .words = base.words,
+          .depthwise = base.depthwise,
           .vector = base.vector};
 }
 

@@ -2,6 +2,7 @@
 // AVX2.
 #include <immintrin.h>
 
+#include "depthwise.hpp"
 #include "kernels.hpp"
 #include "lut.hpp"
 #include "scalar.hpp"
@@ -147,6 +148,7 @@ Kernels avx2_kernels() {
   return {.bits = {&lut, &bits},
           .bytes = {&shorts, &bytes, &wide},
           .words = run_words,
+          .depthwise = run_depthwise,
           .vector = run_vector};
 }
 

@@ -2,6 +2,7 @@
 // AVX-512: VPOPCNTDQ counts 8 words of equal bits at once, VNNI multiplies and adds 64 bytes.
 #include <immintrin.h>
 
+#include "depthwise.hpp"
 #include "gemm.hpp"
 #include "kernels.hpp"
 #include "vectors.hpp"
@@ -147,7 +148,11 @@ constexpr ByteEngine wide = byte_engine<WideMultiplyAdd>();
 }  // namespace
 
 Kernels avx512_kernels() {
-  return {.bits = {&bits}, .bytes = {&bytes, &wide}, .words = run_words, .vector = run_vector};
+  return {.bits = {&bits},
+          .bytes = {&bytes, &wide},
+          .words = run_words,
+          .depthwise = run_depthwise,
+          .vector = run_vector};
 }
 
 }  // namespace bnn

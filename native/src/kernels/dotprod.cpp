@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // NEON with the dot product of Armv8.2: sdot adds four products of bytes to each of four sums. Bits
 // are counted as by NEON.
+#include "depthwise.hpp"
 #include "kernels.hpp"
 #include "neon.hpp"
 #include "vectors.hpp"
@@ -58,6 +59,7 @@ Kernels dotprod_kernels() {
   return {.bits = {base.bits[0]},
           .bytes = {&bytes, &full_bytes, base.bytes[0]},
           .words = run_words,
+          .depthwise = run_depthwise,
           .vector = run_vector};
 }
 

@@ -2,6 +2,7 @@
 // NEON, for AArch64 and for ARMv7: vcnt counts the bits of bytes, vmlal multiplies and adds.
 #include "neon.hpp"
 
+#include "depthwise.hpp"
 #include "kernels.hpp"
 #include "vectors.hpp"
 #include "words.hpp"
@@ -132,7 +133,11 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 }  // namespace
 
 Kernels neon_kernels() {
-  return {.bits = {&bits}, .bytes = {&bytes}, .words = run_words, .vector = run_vector};
+  return {.bits = {&bits},
+          .bytes = {&bytes},
+          .words = run_words,
+          .depthwise = run_depthwise,
+          .vector = run_vector};
 }
 
 }  // namespace bnn

@@ -2,6 +2,7 @@
 // The portable kernels: plain C++ for every CPU, with which the others are compared in tests.
 #include <array>
 
+#include "depthwise.hpp"
 #include "kernels.hpp"
 #include "scalar.hpp"
 #include "vectors.hpp"
@@ -51,7 +52,11 @@ constexpr ByteEngine bytes = byte_engine<MultiplyAdd>();
 }  // namespace
 
 Kernels portable_kernels() {
-  return {.bits = {&bits}, .bytes = {&bytes}, .words = run_words, .vector = run_vector};
+  return {.bits = {&bits},
+          .bytes = {&bytes},
+          .words = run_words,
+          .depthwise = run_depthwise,
+          .vector = run_vector};
 }
 
 }  // namespace bnn

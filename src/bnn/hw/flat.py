@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from bnn.errors import BuildError
+from bnn.errors import BuildError, ProgramError
 from bnn.hw.host_tail import device_edge
+from bnn.program.grouping import without_groups
 from bnn.program.inputs import Input
 from bnn.program.operations import INPUT, Add, Concat, Edge, Multiply, Op, Scan, sources
 from bnn.program.precision import INT, Precision
@@ -93,11 +94,18 @@ class Circuit:
 
 
 def flat(program: Program) -> Program | Circuit:
-    """Return ``program`` itself, or the circuit of a program with scans.
+    """Return ``program`` without groups, or the circuit of a program with scans.
+
+    The hardware has no block for groups yet: its dots have zeros for the channels of other groups.
 
     Raises:
-        BuildError: the accelerator cannot compute the program's scans.
+        BuildError: the accelerator cannot compute the program's scans, or the program is too large
+            with these zeros.
     """
+    try:
+        program = without_groups(program)
+    except ProgramError as reason:
+        raise BuildError(f"{reason}, with the zeros of its groups; {_INSTEAD}") from reason
     return circuit(program) if program.is_sequence else program
 
 

@@ -43,9 +43,10 @@ from bnn.network.network import (
 from bnn.network.network import Add as AddLayer
 from bnn.network.network import Concat as ConcatLayer
 from bnn.program.check import rescale_bounds
+from bnn.program.grouping import found_groups, grouped_weights
 from bnn.program.inputs import Input, PictureInput
 from bnn.program.operations import INPUT, Add, Affine, Concat, Dot, Rescale, Threshold, Window
-from bnn.program.precision import BIPOLAR, INT
+from bnn.program.precision import BIPOLAR, INT, TERNARY
 from bnn.program.program import Program
 
 
@@ -211,7 +212,10 @@ class _Walk:
         if not precision.allows(weights):
             precision = tightest([int(weights.min()), int(weights.max())], two_values=False)
         name = self.emit.names[layer.name]
-        low, high = self.emit.dot(Dot(name, edge, weights, precision), low, high)
+        op = Dot(name, edge, weights, precision)
+        if isinstance(layer, Conv2d):
+            op = _in_groups(op, taps)
+        low, high = self.emit.dot(op, low, high)
         made = Carried(
             name,
             self._shape(layer),
@@ -490,6 +494,26 @@ class _Walk:
 
 def _is_negatable(layer: Weighted) -> bool:
     return layer.precision.allows(-layer.weights.astype(np.int64))
+
+
+def _in_groups(op: Dot, positions: int) -> Dot:
+    """Return the dot of a convolution with as many groups as its zeros allow; equal sums.
+
+    Weights that were ternary only because of these zeros become -1 and +1 again.
+    """
+    parts = op.weights.reshape(len(op.weights), positions, -1)
+    groups = found_groups(parts)
+    if groups == 1:
+        return op
+    weights = grouped_weights(parts, groups)
+    narrow = op.precision == TERNARY and BIPOLAR.allows(weights)
+    return replace(
+        op,
+        weights=weights,
+        precision=BIPOLAR if narrow else op.precision,
+        groups=groups,
+        positions=positions,
+    )
 
 
 def _code(name: str, pad: int, step: int, base: int) -> int:

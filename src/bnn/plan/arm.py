@@ -107,7 +107,9 @@ def signature(program: Program) -> str:
                 found.append(f"window {op.kernel} {op.stride} {op.padding} {op.pad_value}")
             case Dot():
                 bias = "" if op.bias is None else " bias"
-                found.append(f"dot {'x'.join(map(str, op.weights.shape))} {op.precision}{bias}")
+                apart = f" in {op.groups} groups" if op.groups > 1 else ""
+                shape = "x".join(map(str, op.weights.shape))
+                found.append(f"dot {shape} {op.precision}{bias}{apart}")
             case Threshold():
                 signs = "" if op.signs is None else " signs"
                 levels = op.thresholds.shape[1]

@@ -407,9 +407,11 @@ def _dot_edge(op: Dot, source: Edge) -> Edge:
     if not op.precision.allows(op.weights):
         raise ProgramError(f"{op.name}: weights are outside {op.precision.range_text}")
     rows, columns = op.weights.shape
-    if columns != source.shape[2] or rows < 1:
+    _check_groups(op, source)
+    if columns * op.groups != source.shape[2] or rows < 1:
         raise ProgramError(
-            f"{op.name}: weights are {op.weights.shape}, "
+            f"{op.name}: weights are {op.weights.shape}"
+            f"{f' in {op.groups} groups' if op.groups > 1 else ''}, "
             f"{op.source!r} has {source.shape[2]} channels"
         )
     if op.bias is not None and op.bias.shape != (rows,):
@@ -434,6 +436,20 @@ def _dot_edge(op: Dot, source: Edge) -> Edge:
     low, high = int(least.min()), int(most.max())
     precision = _accumulator(op.name, op.accumulator_bits, low, high)
     return _edge(op.name, (source.shape[0], source.shape[1], rows), precision, low, high)
+
+
+def _check_groups(op: Dot, source: Edge) -> None:
+    """Refuse groups that do not divide the rows of a dot and the channels that it reads."""
+    for what, value in (("groups", op.groups), ("positions", op.positions)):
+        if type(value) is not int or value < 1:
+            raise ProgramError(f"{op.name}: {what} must be a whole number from 1: {value!r}")
+    if op.groups == 1 and op.positions != 1:
+        raise ProgramError(f"{op.name}: positions are 1 without groups, not {op.positions}")
+    if len(op.weights) % op.groups or source.shape[2] % (op.groups * op.positions):
+        raise ProgramError(
+            f"{op.name}: {op.groups} groups at {op.positions} positions do not divide "
+            f"{len(op.weights)} rows and {source.shape[2]} channels"
+        )
 
 
 def _accumulator(name: str, bits: int, low: int, high: int) -> Precision:

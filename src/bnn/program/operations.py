@@ -110,9 +110,14 @@ class Dot(Checked):
     product is divided by ``2**product_shift`` and rounded before it is added, as in the fixed-point
     arithmetic of LSTM-PYNQ. The result differs from that of rounding the sum.
 
+    With ``groups``, the source's vector is seen as (positions, groups, channels of a group), and
+    the rows are divided among the groups in order: a row reads the channels of its own group only.
+    A depthwise convolution has as many groups as channels. :func:`bnn.program.grouping.ungrouped`
+    makes the equal dot without groups.
+
     Attributes:
-        weights: (out channels, in channels), each within ``precision``; int8 if its values fit,
-            else int16.
+        weights: (out channels, in channels / groups), each within ``precision``; int8 if its values
+            fit, else int16. The columns are in the order position, channel of the group (fastest).
         precision: precision of the weights, 1 to 16 bits.
         bias: int32 (out channels,), or None for zeros. With a bias, a dot can compute the
             original's *count of equal bits*: for inputs 0 or 1 and weights -1 or +1, the count is
@@ -121,6 +126,9 @@ class Dot(Checked):
             or final sum exceeds it.
         product_shift: 0 (products are exact) to 30.
         product_rounding: how a shifted product is rounded, see ``rounding`` of :class:`Rescale`.
+        groups: a divisor of the out channels; 1: every row reads all channels.
+        positions: kernel positions of the source's vector, which is the patch of a window: kernel
+            height * kernel width. ``groups * positions`` divides its channels. 1 without groups.
     """
 
     name: str
@@ -131,6 +139,8 @@ class Dot(Checked):
     accumulator_bits: int = 32
     product_shift: int = 0
     product_rounding: Rounding = "even"
+    groups: int = 1
+    positions: int = 1
 
     def __post_init__(self) -> None:
         _freeze(self, "weights", weight_type(self.precision), 2, np.int16)
@@ -364,7 +374,7 @@ ROUNDINGS = ("even", "up", "zero", "floor")
 OVERFLOWS = ("saturate", "wrap")
 #: Attributes that were added later. Digests and files do not contain them if they have their
 #: defaults, so digests and files of older programs do not change.
-ADDED = ("product_shift", "product_rounding", "overflow")
+ADDED = ("product_shift", "product_rounding", "overflow", "groups", "positions")
 
 
 @dataclass(frozen=True, eq=False)

@@ -179,26 +179,40 @@ def dot(maps: Array, op: Dot, largest: int) -> Array:
     is a bound of the magnitudes in ``maps``: it decides whether float32 has every sum exactly. Else
     float64 is used, which has them: sums of a checked program have at most 32 bits.
     """
-    if op.product_shift:
-        return _rounded_dot(maps, op)
     magnitude = int(np.abs(op.weights.astype(np.int64)).sum(axis=1).max()) * largest
     dtype: Any = np.float32 if magnitude < 1 << 24 else np.float64
-    # One large product: NumPy multiplies a stack of small ones much more slowly.
-    product = maps.reshape(-1, maps.shape[3]).astype(dtype) @ op.weights.astype(dtype).T
-    sums: Array = product.astype(np.int64).reshape(*maps.shape[:3], len(op.weights))
+    # In each group a dense dot: the vector is (positions, groups, channels of a group).
+    parts = maps.reshape(*maps.shape[:3], op.positions, op.groups, -1)
+    each = len(op.weights) // op.groups
+    sums = np.empty((*maps.shape[:3], len(op.weights)), np.int64)
+    for group in range(op.groups):
+        rows = slice(group * each, (group + 1) * each)
+        own = parts[..., group, :].reshape(*maps.shape[:3], -1)
+        if op.product_shift:
+            sums[..., rows] = _rounded_sums(own, op.weights[rows], op)
+        else:
+            sums[..., rows] = _sums(own, op.weights[rows], dtype)
     return sums if op.bias is None else sums + op.bias
 
 
-def _rounded_dot(maps: Array, op: Dot) -> Array:
+def _sums(maps: Array, weights: Array, dtype: Any) -> Array:
+    """Return the sums of products, computed in ``dtype``, which has them exactly."""
+    # One large product: NumPy multiplies a stack of small ones much more slowly.
+    product = maps.reshape(-1, maps.shape[3]).astype(dtype) @ weights.astype(dtype).T
+    sums: Array = product.astype(np.int64).reshape(*maps.shape[:3], len(weights))
+    return sums
+
+
+def _rounded_sums(maps: Array, given: Array, op: Dot) -> Array:
     """Return the sums of rounded products; they are computed some rows at a time."""
-    weights = op.weights.astype(np.int64)
+    weights = given.astype(np.int64)
     sums = np.empty((*maps.shape[:3], len(weights)), np.int64)
     step = max(1, _PIECE // max(1, maps.size))
     for first in range(0, len(weights), step):
         rows = slice(first, first + step)
         products = maps[..., np.newaxis, :] * weights[rows]
         sums[..., rows] = shifted(products, op.product_shift, op.product_rounding).sum(axis=-1)
-    return sums if op.bias is None else sums + op.bias
+    return sums
 
 
 def threshold(maps: Array, op: Threshold) -> Array:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bnn._typing import assert_never
 from bnn.errors import RuntimeUnavailableError, UnknownNameError
+from bnn.program.grouping import ungrouped
 from bnn.program.inputs import PictureInput, ready
 from bnn.program.operations import (
     INPUT,
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 
 #: Environment variable that forces a kernel, as the argument ``kernel`` does.
 KERNEL_VARIABLE = "BNN_KERNEL"
+
+
+#: Channels below which a depthwise convolution is faster as a dot with zeros.
+LEAST_CHANNELS = 8
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,13 @@ def _hand_over(module: Any, program: Program) -> tuple[Any, dict[str, int]]:
     return handed, numbers
 
 
-def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int]) -> int:
+def _is_depthwise(op: Dot, in_scan: bool) -> bool:
+    """Return whether the core computes ``op`` channel by channel; else it gets zeros for groups."""
+    channels, is_single = op.groups, op.weights.shape[1] == op.positions
+    return is_single and channels >= LEAST_CHANNELS and not op.product_shift and not in_scan
+
+
+def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int], in_scan: bool = False) -> int:
     source = number(op.source)
     made: int
     match op:
@@ -212,7 +223,10 @@ def _hand_over_op(handed: Any, op: Op, number: Callable[[str], int]) -> int:
             made = handed.window(source, op.kernel, op.stride, op.padding, op.pad_value)
         case Dot():
             rounding = ROUNDINGS.index(op.product_rounding)
-            made = handed.dot(source, op.weights, op.bias, op.product_shift, rounding)
+            if _is_depthwise(op, in_scan):
+                return int(handed.depthwise(source, op.weights, op.bias))
+            weights = ungrouped(op).weights
+            made = handed.dot(source, weights, op.bias, op.product_shift, rounding)
         case Threshold():
             made = handed.threshold(source, op.thresholds, op.signs, op.base, op.step)
         case Pool():
@@ -250,7 +264,7 @@ def _hand_over_scan(handed: Any, scan: Scan, source: int) -> int:
     for each in scan.carried:
         numbers[each.name] = body.carried(each.channels, _values_of(each.precision))
     for op in scan.body:
-        numbers[op.name] = _hand_over_op(body, op, numbers.__getitem__)
+        numbers[op.name] = _hand_over_op(body, op, numbers.__getitem__, in_scan=True)
     carries = [(numbers[each.name], numbers[each.next], each.start) for each in scan.carried]
     made: int = handed.scan(source, body, carries, numbers[scan.result], scan.reverse)
     return made

@@ -54,6 +54,8 @@ def adopt(program: Program, wanted: Topology, pictures: Tensor, source: str) -> 
             raise TrainError(f"{source}: {op.name} is of a kind that a topology cannot have")
         if isinstance(op, Dot) and op.product_shift:
             raise TrainError(f"{source}: {op.name} rounds its products, which a topology cannot")
+        if isinstance(op, Dot) and op.groups > 1:
+            raise TrainError(f"{source}: {op.name} has groups, which a topology cannot have")
     if program.affine is not None and program.affine.dense is not None:
         raise TrainError(f"{source}: its last layer has real weights, which a topology cannot have")
     pairs = list(_weighted(program))

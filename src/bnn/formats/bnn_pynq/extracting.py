@@ -122,6 +122,8 @@ def _stages(model: Model) -> list[Stage]:
             raise ParameterError(
                 f"{model.name}: {dot.name} rounds its products, unlike the original"
             )
+        if isinstance(dot, Dot) and dot.groups > 1:
+            raise ParameterError(f"{model.name}: {dot.name} has groups, unlike the original")
         stages.append(Stage(found.get(Window), dot, found.get(Threshold), found.get(Pool)))  # type: ignore[arg-type]
     return stages
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn.errors import FormatError
+from bnn.errors import FormatError, ProgramError
 from bnn.formats.c import texts
 from bnn.formats.c.constants import array, is_counted
 from bnn.formats.c.functions import Context, function
 from bnn.formats.c.memory import BYTES, Place, array_name, c_type, places, totals
 from bnn.model.model import Model
+from bnn.program.grouping import without_groups
 from bnn.program.inputs import PictureInput, RealInput
 from bnn.program.operations import INPUT, Dot, Threshold, Window, sources
 from bnn.program.program import Program
@@ -65,6 +67,7 @@ def save(model: Model, folder: str | os.PathLike[str]) -> tuple[str, ...]:
     """
     target = check_folder(folder)
     name = target.name
+    model = _without_groups(model)
     _check(model)
     source, sizes = _source(model, name)
     files = {
@@ -119,6 +122,14 @@ def _unusable(name: str) -> str:
     return (
         f"{name!r} contains {wrong!r}, not only letters, digits and _" if wrong else "has no name"
     )
+
+
+def _without_groups(model: Model) -> Model:
+    """Return the model with dots that have zeros for groups, which the C code does not have."""
+    try:
+        return replace(model, program=without_groups(model.program))
+    except ProgramError as reason:
+        raise FormatError(f"{model.name}: {reason}, with the zeros of its groups") from reason
 
 
 def _check(model: Model) -> None:

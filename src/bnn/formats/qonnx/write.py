@@ -10,6 +10,7 @@ whose sums are not exact in float32 is refused.
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import Any
 
@@ -21,6 +22,7 @@ from bnn.errors import FormatError
 from bnn.formats.qonnx.quantizers import float_thresholds
 from bnn.model.file import write_whole
 from bnn.model.model import Model
+from bnn.program.grouping import ungrouped
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput
 from bnn.program.operations import (
     INPUT,
@@ -405,6 +407,11 @@ class _Writer:
     def _dot(self, op: Dot) -> None:
         window = self.windows.get(op.source)
         height, width, _ = self.program.edges[op.name].shape
+        # A MatMul has no groups; the groups of a Conv are of a window's channels.
+        at_once = (height, width) == (1, 1) or op.positions != (
+            1 if window is None else math.prod(window.kernel)
+        )
+        op = ungrouped(op) if at_once else op
         if window is not None:
             self._windowed(op, window)
         elif (height, width) == (1, 1):
@@ -430,7 +437,7 @@ class _Writer:
                 self.rank[moved] = 2
             self._matmul(op, moved)
             return
-        kernel = op.weights.reshape(len(op.weights), *window.kernel, channels)
+        kernel = op.weights.reshape(len(op.weights), *window.kernel, channels // op.groups)
         source, pads = self._map(window.source), list(window.padding)
         if any(pads) and window.pad_value:
             source, pads = self._padded(op.name, source, window), [0, 0, 0, 0]
@@ -459,7 +466,7 @@ class _Writer:
             kernel_shape=list(kernel.shape[2:]),
             strides=list(stride),
             pads=pads,
-            group=1,
+            group=op.groups,
             dilations=[1, 1],
         )
         self._made(op.name, 4)

@@ -44,6 +44,7 @@ class Needs:
         whole = flat(program)
         if isinstance(whole, Circuit):
             return cls._of_circuit(whole)
+        program = whole
         target = device_edge(program)
         wanted = {target}
         kept: list[Op] = []

@@ -150,6 +150,8 @@ function windowEdge(op, source) {
 function dotEdge(op, source) {
   if (!isValue(source)) refuse(op.name, "a dot cannot read accumulators");
   if (op.product_shift) refuse(op.name, "the page does not round products");
+  if ((op.groups ?? 1) !== 1 || (op.positions ?? 1) !== 1)
+    refuse(op.name, "the page does not compute dots in groups yet");
   const [rows, columns] = op.weights.shape;
   const weights = op.weights.values;
   if (columns !== source.shape[2] || rows < 1)
