@@ -78,7 +78,12 @@ class Sequences:
         """Return the sequences for the test."""
         if self.test is not None:
             return Part([self.values[index] for index in self.test], self.labels[self.test])
-        return _rows(load_test(self.name), self.name)[0]
+        return test_rows(self.name)[0]
+
+
+def test_rows(name: str) -> tuple[Part, tuple[str, ...]]:
+    """Return the test pictures of a set of :data:`ROWS_OF` as sequences of rows, and its classes."""
+    return _rows(load_test(name), name)
 
 
 def sequences_of(source: str, seed: int) -> Sequences:

@@ -81,11 +81,6 @@ class Settings:
         parsed(self.network)
 
 
-def is_recurrent(name: str | None) -> bool:
-    """Return whether ``name`` begins as the name of a recurrent network does."""
-    return name is not None and re.match(r"(lstm|gru)\b", name) is not None
-
-
 def parsed(name: str) -> tuple[str, int, int, int]:
     """Return cell, units, bits of weights and bits of hidden values of a network's name.
 
@@ -134,12 +129,6 @@ def train(
         net, given = _network(settings, data)
         _fit(settings, net, given, data, folder, say)
         return _certify(settings, net, given, data, folder, say)
-
-
-def is_run(folder: Path) -> bool:
-    """Return whether ``folder`` has a run of this kind."""
-    path = folder / SETTINGS
-    return path.exists() and b'"kind": "sequences"' in path.read_bytes()[:MAX_SETTINGS_BYTES]
 
 
 def read_settings(folder: Path) -> Settings:
