@@ -72,7 +72,9 @@ def train(output: Path, given: Mapping[str, Any], *, resume: bool, json: bool) -
     )
 
 
-def classify(model: Model, files: list[Path], runtime: str, threads: int | None, json: bool) -> None:
+def classify(
+    model: Model, files: list[Path], runtime: str, threads: int | None, json: bool
+) -> None:
     """Classify the sequence in each .csv or .npz file, and print a line or an object for each.
 
     Files that cannot be read are listed, the others are classified, and the exit status is 1.

@@ -61,7 +61,7 @@ class Sequences:
     @property
     def features(self) -> int:
         """Number of values of a step."""
-        return self.values[0].shape[1]
+        return int(self.values[0].shape[1])
 
     def ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the least and largest value of each feature in the training part.
@@ -82,7 +82,7 @@ class Sequences:
 
 
 def test_rows(name: str) -> tuple[Part, tuple[str, ...]]:
-    """Return the test pictures of a set of :data:`ROWS_OF` as sequences of rows, and its classes."""
+    """Return the test pictures of a set of `ROWS_OF` as sequences of rows, and its classes."""
     return _rows(load_test(name), name)
 
 
@@ -167,12 +167,16 @@ def read_sequence(path: Path) -> NDArray[np.float32]:
     """
     match path.suffix.lower():
         case ".csv":
-            found = _csv(path)
+            found: NDArray[np.generic] = _csv(path)
         case ".npz":
             found = _npz(path)
         case _:
             raise DataError(f"{path}: is not a .csv or .npz file")
-    if found.ndim != 2 or not 1 <= len(found) <= MAX_STEPS or not 1 <= found.shape[1] <= MAX_FEATURES:
+    if (
+        found.ndim != 2
+        or not 1 <= len(found) <= MAX_STEPS
+        or not 1 <= found.shape[1] <= MAX_FEATURES
+    ):
         raise DataError(
             f"{path}: has the shape {found.shape}; a sequence is (1 to {MAX_STEPS} steps, 1 to "
             f"{MAX_FEATURES} features)"

@@ -208,7 +208,7 @@ class Recurrent(nn.Module):
             if self.momentum:
                 seen.append(sums.detach())
             if self.shape.cell == "lstm":
-                enter, keep, gate = gates.split(units, 1)
+                enter, keep, gate = torch.split(gates, units, 1)
                 state = _nearest(keep * state / GATE) + enter * candidate
                 state = state.clamp(CELL.low, CELL.high)
                 hidden = self._hidden(gate * self._tanh(state, 1 / FRACTION))

@@ -160,7 +160,7 @@ def _network(settings: Settings, data: Sequences) -> tuple[Recurrent, RealInput]
     )
     low, high = data.ends()
     scale = ((high - low) / UINT(bits).high).astype(np.float32)
-    given = RealInput((data.features,), UINT(bits), scale, -low / scale)
+    given = RealInput((data.features,), UINT(bits), scale, (-low / scale).astype(np.float32))
     return Recurrent(shape), given
 
 
