@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from bnn.program.program import Program
     from bnn.reader import LineReader
     from bnn.run.stages import AddedLayer
+    from bnn.sequences import SequenceClassifier
 
     __version__: str
 
@@ -91,6 +92,7 @@ _HOMES = {
     "bnn.program.program": ["Program"],
     "bnn.reader": ["LineReader"],
     "bnn.run.stages": ["AddedLayer"],
+    "bnn.sequences": ["SequenceClassifier"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -119,6 +121,7 @@ __all__ = [
     "PynqBNN",
     "Run",
     "RuntimeUnavailableError",
+    "SequenceClassifier",
     "Tile",
     "UnknownNameError",
     "__version__",

@@ -114,9 +114,15 @@ def classify(
 
     Example: [bold]bnn classify lfc-w1a1 three.png more-digits/ --json[/bold]
     """
+    from bnn.commands import sequences
     from bnn.commands.images import FILES_AT_ONCE, end_with, list_files, read_batches
     from bnn.system.progress import progress_later
 
+    recurrent = sequences.model_of(model)
+    if recurrent is not None:
+        sequences.refuse({"trace": trace, "top": top, "reject": reject}, "sequences")
+        sequences.classify(recurrent, images, runtime, threads, json)
+        return
     classifier = _classifier(model, runtime, threads, trace, reject)
     files, unreadable = list_files(images)
     total = len(files) + len(unreadable)
@@ -215,6 +221,7 @@ def evaluate(
     [bold]bnn evaluate lfc-w1a1 --data mnist --reject 0.9 --against cifar10[/bold]
     """
     from bnn.classifier import calibration_of
+    from bnn.commands import sequences
     from bnn.commands.answers import sureness_lines
     from bnn.commands.tables import width
     from bnn.measure.accuracy import evaluate as measure
@@ -222,6 +229,12 @@ def evaluate(
     from bnn.system.files import check_page, write_whole
     from bnn.system.progress import progress
 
+    recurrent = sequences.model_of(model)
+    if recurrent is not None:
+        options = {"skip_broken": skip_broken, "reject": reject, "against": against}
+        sequences.refuse({**options, "report": report}, "sequences")
+        sequences.evaluate(recurrent, data, runtime, threads, json)
+        return
     if against and reject is None:
         raise BnnError("--against is for --reject: give a probability too, as in --reject 0.9")
     if report is not None:

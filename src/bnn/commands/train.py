@@ -103,7 +103,14 @@ def train(
     Examples: [bold]bnn train lfc-w1a1 --data mnist -o runs/digits[/bold],
     [bold]bnn train --resume runs/digits[/bold] (after a crash or Ctrl-C; also with more --epochs)
     """
-    from bnn.train.early import check_given, check_new, check_place, check_run
+    from bnn.train.early import (
+        check_given,
+        check_new,
+        check_place,
+        check_run,
+        is_recurrent,
+        is_sequence_run,
+    )
     from bnn.train.stop import Stopped, stoppable
 
     if networks and len(networks) > 1:
@@ -132,6 +139,13 @@ def train(
         "patience": patience,
         "devices": devices,
     }
+    if is_recurrent(network) or (resume and is_sequence_run(output)):
+        from bnn.commands import sequences
+
+        _require_extra()
+        _say_start()
+        sequences.train(output, given, resume=resume, json=json)
+        return
     if resume:
         check_run(output)
     else:

@@ -26,6 +26,20 @@ BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 CHANGES = ("taught", "epochs", "batch", "rate", "augment", "mix")
 
 
+def is_recurrent(name: str | None) -> bool:
+    """Return whether ``name`` begins as the name of a recurrent network does."""
+    return name is not None and name.startswith(("lstm-", "gru-")) and not name.endswith(".toml")
+
+
+def is_sequence_run(folder: Path) -> bool:
+    """Return whether ``folder`` has a run of a recurrent network."""
+    path = folder / SETTINGS
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b'"kind": "sequences"' in file.read(1 << 12)
+
+
 def check_given(given: Mapping[str, Any]) -> None:
     """Check the options of a new training.
 
