@@ -42,6 +42,8 @@ _SHORT = 1 << 16
 #: Content types of a request that is one picture file.
 _PICTURE_TYPES = (b"image/png", b"image/jpeg")
 _PLAIN_TYPES = (b"application/json", b"application/octet-stream")
+#: Begin and end of the address of inference with a model's newest version.
+_MODELS, _INFER = "/v2/models/", "/infer"
 #: Most bytes of a request to the repository.
 _MAX_CONTROL = 1 << 16
 
@@ -83,7 +85,20 @@ class Service:
         self._renew()
         state.metrics.held.set_function(lambda: self._room.held)
         state.metrics.in_progress.set_function(lambda: state.in_progress)
-        self.app = Gate(Router(self._routes(), redirect_slashes=False), state)
+        self._router = Router(self._routes(), redirect_slashes=False)
+        self._inferring = _Asgi("infer", self._infer)
+        self.app = Gate(self._dispatch, state)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer inference directly, as most requests are; the router answers all others."""
+        path = scope.get("path", "")
+        if scope["type"] == "http" and scope["method"] == "POST" and path.endswith(_INFER):
+            model = path[len(_MODELS) : -len(_INFER)]
+            if model and path.startswith(_MODELS) and "/" not in model:
+                scope["path_params"] = {"model": model}
+                await self._inferring(scope, receive, send)
+                return
+        await self._router(scope, receive, send)
 
     def close(self) -> None:
         """Wait until the threads have finished their work, and end them."""

@@ -260,6 +260,10 @@ def _short(value: object) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
+#: Name, datatype and shape of an output, and the number of its bytes.
+_Row = tuple[str, str, Shape, int]
+
+
 def respond(
     names: tuple[str, str],
     request_id: str | None,
@@ -277,25 +281,62 @@ def respond(
     Raises:
         InputError: a value is infinite, which JSON cannot express.
     """
-    described, tail = [], []
+    tail = [as_bytes(values) for _, _, values, binary in outputs if binary]
+    if len(tail) == len(outputs):  # the same text for each answer of this size
+        rows = tuple(
+            (name, datatype, _shape_of(values), len(data))
+            for (name, datatype, values, _), data in zip(outputs, tail, strict=True)
+        )
+        text = _kept_text(names, rows) if request_id is None else _text(names, rows, request_id)
+    else:
+        text = _described_text(names, request_id, outputs)
+    return (text, None) if not tail else (b"".join([text, *tail]), len(text))
+
+
+def _shape_of(values: Values) -> Shape:
+    return (len(values),) if isinstance(values, list) else values.shape
+
+
+def _text(names: tuple[str, str], rows: Sequence[_Row], request_id: str | None = None) -> bytes:
+    """Return the JSON of an answer of which all outputs are binary."""
+    described = [
+        {"name": name, "datatype": datatype, "shape": list(shape),
+         "parameters": {"binary_data_size": size}}
+        for name, datatype, shape, size in rows
+    ]  # fmt: skip
+    return _encoded(names, request_id, described)
+
+
+#: Answers without an id differ only in their binary values, if their images are as many.
+_kept_text = lru_cache(maxsize=128)(_text)
+
+
+def _described_text(
+    names: tuple[str, str],
+    request_id: str | None,
+    outputs: Sequence[tuple[str, str, Values, bool]],
+) -> bytes:
+    described = []
     for name, datatype, values, binary in outputs:
-        shape = list(values.shape) if not isinstance(values, list) else [len(values)]
-        one: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        one: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [*_shape_of(values)]}
         if binary:
-            data = as_bytes(values)
-            one["parameters"] = {"binary_data_size": len(data)}
-            tail.append(data)
+            one["parameters"] = {"binary_data_size": len(as_bytes(values))}
         else:
             one["data"] = as_list(values)
         described.append(one)
+    return _encoded(names, request_id, described)
+
+
+def _encoded(
+    names: tuple[str, str], request_id: str | None, described: list[dict[str, Any]]
+) -> bytes:
     top: dict[str, Any] = {"model_name": names[0], "model_version": names[1]}
     if request_id is not None:
         top["id"] = request_id
     top["outputs"] = described
     try:
-        text = _ENCODE(top).encode()
+        return _ENCODE(top).encode()
     except ValueError:
         raise InputError(
             "an output is infinite, which JSON cannot express; request it as binary"
         ) from None
-    return (text, None) if not tail else (b"".join([text, *tail]), len(text))
