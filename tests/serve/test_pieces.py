@@ -9,7 +9,7 @@ import logging
 import sys
 from concurrent.futures import Future
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,8 +18,11 @@ from bnn.errors import InputError
 from bnn.program.inputs import IntegerInput, PictureInput, RealInput, identity_table
 from bnn.program.precision import BIPOLAR, INT, TERNARY, UINT, Precision
 from bnn.run import Outputs
-from bnn.serve import app, batching, logs, outputs
+from bnn.serve import app, batching, logs, outputs, wire
 from bnn.serve.asgi import RefusedError
+
+if TYPE_CHECKING:
+    from .conftest import Running
 
 PRECISIONS = [
     *((UINT(bits), "UINT8" if bits <= 8 else "UINT16") for bits in range(1, 16)),
@@ -195,3 +198,36 @@ def test_a_log_that_is_closed_is_no_error() -> None:
     assert file.getvalue() == ""
     file.close()
     log.event("server")
+
+
+@pytest.mark.parametrize("images", [0, 1, 3])
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_answers_of_binary_outputs_say_their_own_sizes(images: int, name: str | None) -> None:
+    scores = np.arange(images * 10, dtype=np.int32).reshape(images, 10)
+    outputs = [("scores", "INT32", scores, True), ("labels", "BYTES", [b"ab"] * images, True)]
+    for count in (1, 2, 1):  # a text that is kept must not be that of another answer
+        body, length = wire.respond(("model", "2"), name, outputs[:count])
+        assert length is not None
+        told = json.loads(body[:length])
+        assert [told["model_name"], told["model_version"], told.get("id")] == ["model", "2", name]
+        sizes = [each["parameters"]["binary_data_size"] for each in told["outputs"]]
+        assert sizes == [40 * images, 6 * images][:count]
+        assert [each["shape"] for each in told["outputs"]] == [[images, 10], [images]][:count]
+        assert body[length:][: 40 * images] == scores.tobytes()
+        assert len(body) == length + sum(sizes)
+
+
+def test_the_short_way_to_a_model_is_that_of_the_router(server: Running) -> None:
+    body = json.dumps({"inputs": []})
+    statuses = {
+        "/v2/models/lfc-w1a1/infer": 400,
+        "/v2/models/lfc%2Dw1a1/infer": 400,
+        "/v2/models/none/infer": 404,
+        "/v2/models//infer": 404,
+        "/v2/models/infer": 405,
+        "/v2/models/lfc-w1a1/infer/": 404,
+        "/v2/models/a/b/infer": 404,
+        "/v2//models/lfc-w1a1/infer": 404,
+    }
+    assert {path: server.ask("POST", path, body)[0] for path in statuses} == statuses
+    assert server.ask("GET", "/v2/models/lfc-w1a1/infer")[0] == 405
