@@ -42,8 +42,6 @@ _SHORT = 1 << 16
 #: Content types of a request that is one picture file.
 _PICTURE_TYPES = (b"image/png", b"image/jpeg")
 _PLAIN_TYPES = (b"application/json", b"application/octet-stream")
-#: Begin and end of the address of inference with a model's newest version.
-_MODELS, _INFER = "/v2/models/", "/infer"
 #: Most bytes of a request to the repository.
 _MAX_CONTROL = 1 << 16
 

@@ -262,10 +262,6 @@ def _short(value: object) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
-#: Name, datatype and shape of an output, and the number of its bytes.
-_Row = tuple[str, str, Shape, int]
-
-
 def respond(
     names: tuple[str, str],
     request_id: str | None,
