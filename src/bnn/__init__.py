@@ -52,9 +52,8 @@ if TYPE_CHECKING:
         available_params,
     )
     from bnn.program.program import Program
-    from bnn.reader import LineReader
+    from bnn.reader import LineReader, SequenceClassifier
     from bnn.run.stages import AddedLayer
-    from bnn.sequences import SequenceClassifier
 
     __version__: str
 
@@ -90,9 +89,8 @@ _HOMES = {
         "available_params",
     ],
     "bnn.program.program": ["Program"],
-    "bnn.reader": ["LineReader"],
+    "bnn.reader": ["LineReader", "SequenceClassifier"],
     "bnn.run.stages": ["AddedLayer"],
-    "bnn.sequences": ["SequenceClassifier"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

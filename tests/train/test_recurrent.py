@@ -14,7 +14,7 @@ from bnn.data.sequences import read_sequence, sequences_of
 from bnn.errors import DataError, InputError, TrainError
 from bnn.model.file import load
 from bnn.model.model import Model
-from bnn.sequences import SequenceClassifier
+from bnn.reader import SequenceClassifier
 from bnn.train.recurrent import GATES, Recurrent, Shape, to_program
 from bnn.train.sequences import Settings, parsed, train
 

@@ -132,7 +132,7 @@ def evaluate(model: Model, data: str, runtime: str, threads: int | None, json: b
 
 
 def _classifier(model: Model, runtime: str, threads: int | None) -> Any:
-    from bnn.sequences import SequenceClassifier
+    from bnn.reader import SequenceClassifier
 
     options = {} if threads is None else {"threads": threads}
     return SequenceClassifier(model, runtime, **options)

@@ -27,7 +27,7 @@ from bnn.model.file import load, save
 from bnn.model.model import Model
 from bnn.program.inputs import RealInput
 from bnn.program.precision import UINT
-from bnn.sequences import SequenceClassifier
+from bnn.reader import SequenceClassifier
 from bnn.system.files import parse_json, read_file, write_whole
 from bnn.train.checked import Range, check_keys, check_values
 from bnn.train.checkpoint import read_checkpoint, to_bytes
