@@ -25,6 +25,7 @@ from bnn.train.checkpoint import read_checkpoint, to_bytes  # noqa: E402
 from bnn.train.early import BEST, LAST, PREVIOUS  # noqa: E402
 from bnn.train.lock import exclusive  # noqa: E402
 from bnn.train.loop import FitOptions, Task  # noqa: E402
+from bnn.train.origin import Origin  # noqa: E402
 from bnn.train.quantizers import ESTIMATORS  # noqa: E402
 from bnn.train.recipes import RANGES  # noqa: E402
 from bnn.train.resume import resumed  # noqa: E402
@@ -466,3 +467,21 @@ def test_a_lock_goes_with_its_process(tmp_path):
         with contextlib.suppress(TrainError), exclusive(tmp_path):
             return
     pytest.fail("the lock outlived its process")
+
+
+def test_checkpoints_of_before_a_setting_was_there_go_on():
+    """They mean what was done then; another value is another run."""
+    kept = {"settings": {"seed": 1}}
+    for settings, fits in (
+        ({"seed": 1, "batch_given": True, "gap": None}, True),
+        ({"seed": 1}, True),
+        ({"seed": 1, "batch_given": True, "gap": 2}, False),
+        ({"seed": 1, "batch_given": False, "gap": None}, False),
+        ({"seed": 2, "batch_given": True, "gap": None}, False),
+    ):
+        try:
+            Origin(settings).check_settings(kept, "last.ckpt")
+        except TrainError:
+            assert not fits
+        else:
+            assert fits

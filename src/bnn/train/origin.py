@@ -28,6 +28,8 @@ from bnn.train.teach import Teachers
 
 #: Number of pictures on which teachers' scores are compared.
 TEACHER_PICTURES = 64
+#: Settings that checkpoints of earlier versions do not have -> what these versions did.
+_LATER = {"batch_given": True, "gap": None}
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Origin:
         """Refuse to go on if the checkpoint has other settings; see :meth:`check`."""
         if not isinstance(kept, dict) or not isinstance(kept.get("settings"), dict):
             raise TrainError(f"{path}: does not name its run: it is damaged")
-        difference = first_difference(kept["settings"], self.settings)
+        later = {key: value for key, value in _LATER.items() if key in self.settings}
+        difference = first_difference({**later, **kept["settings"]}, self.settings)
         if difference is not None:
             key, old, new = difference
             raise TrainError(
