@@ -127,6 +127,7 @@ bundled
 load
 save
 tiles
+SequenceClassifier
 """
 
 

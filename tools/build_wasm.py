@@ -28,6 +28,7 @@ RECORD = ROOT / "native/wasm/built.json"
 CORE = (
     "compile",
     "dispatch",
+    "depthwise_step",
     "dot_step",
     "encode",
     "pack",

@@ -99,7 +99,7 @@ def test_only_a_run_that_is_there_is_said_to_be_resumable(tmp_path, monkeypatch,
     [
         ([0, 1] * 15, [0, 1] * 15, []),
         ([0, 1] * 14 + [0], [0, 1] * 14 + [0], ["with 29 test pictures: too few"]),
-        ([0], [0], ["with 1 test picture: too few", "to answer 'cat' always (1 of 1 right)"]),
+        ([0], [0], ["with 1 test picture: too few", "The test part has only pictures of 'cat'"]),
         ([1] * 40 + [0] * 9, [1] * 49, ["to answer 'ship' always (40 of 49 right)"]),
         ([1] * 40 + [0] * 9, [1] * 39 + [0] * 10, []),  # 48 right
         ([1] * 40 + [0] * 9, [0] * 49, ["to answer 'ship' always (40 of 49 right)"]),

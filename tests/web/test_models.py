@@ -22,6 +22,7 @@ import bnn
 from bnn.errors import BnnError
 from bnn.model.file import _digest, load, save
 from bnn.model.model import Model
+from bnn.program.grouping import without_groups
 from bnn.program.inputs import PictureInput
 from bnn.program.program import Program
 from bnn.run import prepare
@@ -79,6 +80,7 @@ def test_random_programs_equal_the_reference(page: Any, kernel: str, tmp_path: P
     @settings(max_examples=60, **DRAWN)
     @given(program=networks())
     def run(program: Program) -> None:
+        program = without_groups(program)  # the page refuses them
         path = tmp_path / "m.bnn"
         save(Model(program, tuple(map(str, range(program.classes)))), path)
         batch = batches(program, 3, seed=1)
@@ -120,7 +122,8 @@ def test_what_the_page_cannot_run_is_refused(page: Any, tmp_path: Path) -> None:
 
     run()
     assert all(refusal.startswith("UserError: ") for refusal in refusals)
-    for reason in ("unknown kind concat", "unknown kind rescale", "8 bits"):
+    reasons = ("unknown kind rescale", "8 bits", "the page does not compute dots in groups yet")
+    for reason in reasons:
         assert any(reason in refusal for refusal in refusals), reason
 
 
@@ -132,7 +135,7 @@ def _models(folder: Path) -> Iterator[bytes]:
     @settings(max_examples=12, **DRAWN)
     @given(program=networks())
     def collect(program: Program) -> None:
-        programs.append(program)
+        programs.append(without_groups(program))
 
     collect()
     for program in programs:

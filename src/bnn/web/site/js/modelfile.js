@@ -16,7 +16,7 @@ const MAX_VALUE_BITS = 8;
 /** Fields of each kind: required ones are undefined, others have their default. */
 const OPS = {
   window: { source: undefined, kernel: undefined, stride: [1, 1], padding: [0, 0, 0, 0], pad_value: 0 },
-  dot: { source: undefined, precision: undefined, columns: undefined, accumulator_bits: 32 },
+  dot: { source: undefined, precision: undefined, columns: undefined, accumulator_bits: 32, groups: 1, positions: 1 },
   threshold: { source: undefined, precision: undefined, base: 0, step: 1 },
   pool: { source: undefined, kernel: undefined, stride: undefined, padding: [0, 0, 0, 0] },
   add: { source: undefined, other: undefined, accumulator_bits: 32 },
