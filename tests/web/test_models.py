@@ -23,7 +23,9 @@ from bnn.errors import BnnError
 from bnn.model.file import _digest, load, save
 from bnn.model.model import Model
 from bnn.program.grouping import without_groups
-from bnn.program.inputs import PictureInput
+from bnn.program.inputs import IntegerInput, PictureInput
+from bnn.program.operations import Dot
+from bnn.program.precision import BIPOLAR
 from bnn.program.program import Program
 from bnn.run import prepare
 from bnn.run.edges import reference_edges
@@ -122,9 +124,23 @@ def test_what_the_page_cannot_run_is_refused(page: Any, tmp_path: Path) -> None:
 
     run()
     assert all(refusal.startswith("UserError: ") for refusal in refusals)
-    reasons = ("unknown kind rescale", "8 bits", "the page does not compute dots in groups yet")
-    for reason in reasons:
+    for reason in ("unknown kind rescale", "8 bits"):
         assert any(reason in refusal for refusal in refusals), reason
+
+
+def test_dots_in_groups_are_refused_by_name(page: Any, tmp_path: Path) -> None:
+    dots = [
+        Dot("d", "input", np.ones((4, 2), int), BIPOLAR, groups=2),
+        Dot("d", "input", np.ones((4, 4), int), BIPOLAR),
+    ]
+    texts = []
+    for dot in dots:
+        program = Program(IntegerInput((4,), BIPOLAR), (dot,), "d")
+        save(Model(program, tuple("abcd")), tmp_path / "m.bnn")
+        texts.append(_text((tmp_path / "m.bnn").read_bytes()))
+    refused, taken = page.evaluate(READ, texts)
+    assert "the page does not compute dots in groups yet" in refused
+    assert taken is None
 
 
 def _models(folder: Path) -> Iterator[bytes]:
