@@ -230,10 +230,10 @@ class Recurrent(nn.Module):
         """Return the logits of scores."""
         return scores * self.scale + self.offset
 
-    @torch.no_grad()
     def _observe(self, sums: Tensor) -> None:
-        self.mean.lerp_(sums.mean(0), self.momentum)
-        self.variance.lerp_(sums.var(0, unbiased=False), self.momentum)
+        with torch.no_grad():
+            self.mean.lerp_(sums.mean(0), self.momentum)
+            self.variance.lerp_(sums.var(0, unbiased=False), self.momentum)
 
     def _sigmoid(self, x: Tensor) -> Tensor:
         if not self.training:
