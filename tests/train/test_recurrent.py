@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from bnn.data.sequences import read_sequence, sequences_of
-from bnn.errors import DataError, InputError, TrainError
-from bnn.model.file import load
-from bnn.model.model import Model
-from bnn.reader import SequenceClassifier
-from bnn.train.recurrent import GATES, Recurrent, Shape, to_program
-from bnn.train.sequences import Settings, parsed, train
+torch = pytest.importorskip("torch", reason="needs bnn-pynq[train]")
+
+from bnn.data.sequences import read_sequence, sequences_of  # noqa: E402
+from bnn.errors import DataError, InputError, TrainError  # noqa: E402
+from bnn.model.file import load  # noqa: E402
+from bnn.model.model import Model  # noqa: E402
+from bnn.reader import SequenceClassifier  # noqa: E402
+from bnn.train.recurrent import GATES, Recurrent, Shape, to_program  # noqa: E402
+from bnn.train.sequences import Settings, parsed, train  # noqa: E402
 
 
 @pytest.mark.parametrize("cell", list(GATES))
