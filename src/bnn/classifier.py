@@ -129,7 +129,6 @@ class Classifier:
         options: options for the runtime, for example ``threads=1`` for ``cpu``.
 
     Attributes:
-        classes: names of the classes; with ``reject``, "unknown" is added at the end.
 
     A classifier can be copied, compared, pickled and sent to another process (joblib,
     multiprocessing); a copy prepares its runtime anew, without the option ``progress``.
@@ -327,7 +326,7 @@ class Classifier:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; with ``reject``, the name of unknown ones is the last."""
+        """The names of the classes; with ``reject``, "unknown" is added at the end."""
         names = self.model.classes
         return names if self.reject is None else (*names, _unknown_name(names))
 
