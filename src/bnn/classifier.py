@@ -128,8 +128,6 @@ class Classifier:
             and accelerator. With the option ``build``, a list has one folder per part.
         options: options for the runtime, for example ``threads=1`` for ``cpu``.
 
-    Attributes:
-
     A classifier can be copied, compared, pickled and sent to another process (joblib,
     multiprocessing); a copy prepares its runtime anew, without the option ``progress``.
 
