@@ -24,7 +24,7 @@ START = "README.md"
 LEFT_OUT = ("build", "dist", "node_modules", "__pycache__")
 #: Hosts that pages, translations and notebooks may link to. A new one is looked at by a person.
 HOSTS = ("github.com", "keepachangelog.com", "semver.org")
-#: Files that are no pages and have links: to other hosts, these are checked too.
+#: Files that are not pages. Their links to other hosts are checked too.
 NO_PAGES = ("docs/locale/**/*.po", "notebooks/source/*.py")
 #: Pages that a reader finds without a link: cards beside the bundled models, forms of the host.
 WITHOUT_LINK = ("src/bnn/models/*.md", ".github/*.md")

@@ -343,9 +343,9 @@ class Classifier:
             model takes real numbers; its shape is ``images`` and then that of one input.
 
         Raises:
-            InputError: ``images`` is not a whole number of at least 0.
+            InputError: ``images`` is not a whole number of at least 0, or this machine has no
+                memory for so many.
             DriverError: the board has no memory for so many images.
-            InputError: this machine has no memory for so many images.
         """
         if isinstance(images, bool) or not isinstance(images, int) or images < 0:
             raise InputError(f"images is a whole number of at least 0, not {images!r:.40}")

@@ -152,11 +152,11 @@ def told(value: Any) -> str:
 
 
 QUESTIONS: dict[str, Callable[..., Any]] = {
-    "within_frame": parts.within_frame,
+    "within_frame": lambda ink: parts.within_frame(parts.pieces(ink)),
     "is_ruled": parts.is_ruled,
-    "are_several": parts.are_several,
-    "is_ringed": parts.is_ringed,
-    "marks_beside": parts.marks_beside,
+    "are_several": lambda ink: parts.are_several(parts.pieces(ink)),
+    "is_ringed": lambda ink: parts.is_ringed(parts.pieces(ink)),
+    "marks_beside": lambda ink: parts.marks_beside(parts.pieces(ink)),
     "stroke_width": parts._stroke_width,
     "is_panel": parts.is_panel,
     "is_rectangle": parts.is_rectangle,

@@ -385,12 +385,12 @@ def test_a_zero_with_a_dot_and_an_open_line_are_digits() -> None:
     zero = Image.new("L", (WIDTH, HEIGHT), 255)
     draw = ImageDraw.Draw(zero)
     draw.ellipse((120, 40, 260, 260), outline=0, width=14)
-    assert not parts.is_ringed(np.asarray(zero) < 128)
+    assert not parts.is_ringed(parts.pieces(np.asarray(zero) < 128))
     draw.ellipse((182, 142, 198, 158), fill=0)
     assert found(zero).any()
     opened = sheet(255, 0)
     ImageDraw.Draw(opened).arc((65, 40, 285, 260), 20, 340, fill=0, width=5)
-    assert not parts.is_ringed(np.asarray(opened) < 128)
+    assert not parts.is_ringed(parts.pieces(np.asarray(opened) < 128))
 
 
 @pytest.mark.parametrize(("place", "told"), [((300, 190), True), ((222, 190), False)])

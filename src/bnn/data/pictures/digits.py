@@ -20,6 +20,7 @@ from bnn.data.pictures.parts import (
     is_ruled,
     marks_beside,
     on_table,
+    pieces,
     thickened,
     within_frame,
 )
@@ -118,7 +119,8 @@ def _one_stroke(
         sheet = _black_on_white(ink)
     else:
         ink = levels == 0
-    if not framed and (frame := within_frame(ink)) is not None:
+    found = pieces(ink)
+    if not framed and (frame := within_frame(found)) is not None:
         across, down = grey.width / ink.shape[1], grey.height / ink.shape[0]
         inside_it = (frame.left * across, frame.top * down)
         end = (frame.right * across, frame.bottom * down)
@@ -136,11 +138,11 @@ def _one_stroke(
             f"{name}: a line runs through the digit, or along it; draw on plain paper, or crop the "
             "picture"
         )
-    if are_several(ink):
+    if are_several(found):
         raise DataError(f"{name}: more than one digit: crop the picture to one")
-    if is_ringed(ink):
+    if is_ringed(found):
         raise DataError(f"{name}: a line is drawn around the digit: crop the picture to the digit")
-    if marks_beside(ink):
+    if marks_beside(found):
         warnings.warn(
             f"{name}: there is ink beside the digit, which is taken as a part of it: if it is not, "
             "crop the picture",

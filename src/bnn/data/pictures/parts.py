@@ -139,10 +139,14 @@ def _has_room(covered: Mask, ground: Mask) -> bool:
     return bool(free.sum() > _MIN_PAPER * (~ground).sum() / 2)
 
 
-def _found(ink: Mask) -> tuple[int, list[Box], list[Mask]]:
-    """Return the size of a grid cell in pixels, and the box and the mask of each part of the ink.
+#: Size of a grid cell in pixels, and the box and the mask of each part of the ink on the grid.
+Pieces = tuple[int, list[Box], list[Mask]]
 
-    Boxes and masks are on the grid. Dust (very small parts) is left out.
+
+def pieces(ink: Mask) -> Pieces:
+    """Return the parts of the ink on a grid, without dust (very small parts).
+
+    The questions below ask about them; finding them takes longer than the questions.
     """
     cell = -(-max(ink.shape) // _GRID)
     amounts = pooled(ink, cell)
@@ -154,18 +158,18 @@ def _found(ink: Mask) -> tuple[int, list[Box], list[Mask]]:
     return cell, [box_of(mask) for mask in masks], masks
 
 
-def within_frame(ink: Mask) -> Box | None:
+def within_frame(found: Pieces) -> Box | None:
     """Return the inside of a printed frame that has ink in it, in pixels; None if there is none.
 
     A frame is a rectangle of four lines, or ruled lines above or below the ink. The ink in a
     rectangle must be large enough to be a digit.
     """
-    cell, boxes, masks = _found(ink)
+    cell, boxes, masks = found
     for index, (box, mask) in enumerate(zip(boxes, masks, strict=True)):
-        found = _lines(mask, box)
-        if found is None:
+        inside = _lines(mask, box)
+        if inside is None:
             continue
-        lines, room = found
+        lines, room = inside
         others = [b for place, b in enumerate(boxes) if place != index and b.within(room, 0)]
         if not others:
             continue
@@ -258,7 +262,7 @@ def _runs(mask: NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(mask & ~np.concatenate([[False], mask[:-1]])))
 
 
-def are_several(ink: Mask) -> bool:
+def are_several(found: Pieces) -> bool:
     """Whether ink shows more than one digit or letter.
 
     Strokes of one digit are close together: a bar above a 5, a dot on an i, the two strokes of a
@@ -266,7 +270,7 @@ def are_several(ink: Mask) -> bool:
     nearly as tall as all ink together; they are one above the other, and each is tall; or they are
     far apart.
     """
-    _, boxes, _ = _found(ink)
+    _, boxes, _ = found
     height = _height(boxes)
     across = _joined([(b.left, b.right, b) for b in boxes], _GAP * height)
     if sum(_height(group) >= _TALL * height for group in across) > 1:
@@ -277,12 +281,12 @@ def are_several(ink: Mask) -> bool:
     return _are_far(boxes)
 
 
-def is_ringed(ink: Mask) -> bool:
+def is_ringed(found: Pieces) -> bool:
     """Whether a closed line is drawn around the ink, such as a circle around a digit.
 
     What is inside must be large enough to be a digit: a zero may have a dot in it.
     """
-    _, boxes, masks = _found(ink)
+    _, boxes, masks = found
     return len(boxes) > 1 and any(
         _encloses(masks[ring], masks[other])
         for ring, box in enumerate(boxes)
@@ -301,9 +305,9 @@ def _encloses(ring: Mask, other: Mask) -> bool:
     return bool(seen.any() and (areas[1:-1, 1:-1][seen] != areas[0, 0]).all())
 
 
-def marks_beside(ink: Mask) -> bool:
+def marks_beside(found: Pieces) -> bool:
     """Whether there is ink beside the digit that is not close to it, such as a decimal point."""
-    _, boxes, _ = _found(ink)
+    _, boxes, _ = found
     return len(_joined([(b.left, b.right, b) for b in boxes], _GAP * _height(boxes))) > 1
 
 

@@ -63,7 +63,7 @@ def release() -> tuple[int, ...]:
 
 
 # Their modules are not imported for a picture of another format: it would take some milliseconds.
-# There is no picture of a class before Pillow has imported its module.
+# Pillow makes a picture of these classes only after it has imported their modules.
 def is_tiff(image: Image.Image) -> TypeIs[TiffImageFile]:
     """Return whether a picture is a TIFF file, or a copy in memory of its class."""
     module = sys.modules.get("PIL.TiffImagePlugin")

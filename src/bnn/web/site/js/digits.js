@@ -3,7 +3,7 @@
 // src/bnn/data/pictures/rules.py and digits.py have the rule.
 import { UserError } from "./errors.js";
 import { BILINEAR, nearest, resized } from "./resize.js";
-import { areSeveral, isRinged, isPanel, isRuled, isSolid, isStroke, onEdge, roundedEven, thickened, withinFrame } from "./strokes.js";
+import { areSeveral, isPanel, isRinged, isRuled, isSolid, isStroke, onEdge, pieces, roundedEven, thickened, withinFrame } from "./strokes.js";
 
 const [MAX_GROUND, MIN_STROKE, MIN_APART, GROUND_NOISE, GROUND_TENTHS] = [64, 128, 16, 32, 6];
 const [MNIST_SIDE, MNIST_BOX] = [28, 20];
@@ -180,14 +180,15 @@ function oneStroke(levels, shape, options, framed) {
   if (onEdge(ink)) throw new UserError("the ink touches the border", "error.touches-border");
   if (!isStroke(ink, dirty) || isSolid(ink) || isPanel(ink))
     throw new UserError("no dark stroke on light, even paper found", "error.no-stroke");
-  const frame = framed ? null : withinFrame(ink);
+  const found = pieces(ink);
+  const frame = framed ? null : withinFrame(found);
   if (frame !== null) {
     const ends = [frame.left, frame.top, frame.right, frame.bottom].map(roundedEven);
     return oneStroke(part(levels, ...ends), shape, options, true);
   }
   if (isRuled(ink)) throw new UserError("a line runs through the digit", "error.ruled");
-  if (areSeveral(ink)) throw new UserError("more than one digit", "error.several-digits");
-  if (isRinged(ink)) throw new UserError("a line around the digit", "error.ringed");
+  if (areSeveral(found)) throw new UserError("more than one digit", "error.several-digits");
+  if (isRinged(found)) throw new UserError("a line around the digit", "error.ringed");
   const thick = thickened(ink, shape);
   if (thick === null) return sheet;
   return { ...thick, channels: 1, data: thick.data.map((set) => (set ? 0 : 255)) };

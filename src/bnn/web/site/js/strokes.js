@@ -166,7 +166,8 @@ export function isPanel(ink) {
   return Math.min(...sides) > FULL && Math.max(height, width) < NARROW * Math.min(height, width);
 }
 
-function found(ink) {
+/** The parts of the ink on a grid, without dust: what the questions about several parts ask about. */
+export function pieces(ink) {
   const cell = cellOf(ink);
   const amounts = pooled(ink, cell);
   const all = parts(amounts);
@@ -183,8 +184,7 @@ function found(ink) {
 }
 
 /** The inside of a printed frame with ink in it, in pixels; else null. */
-export function withinFrame(ink) {
-  const { cell, masks, boxes } = found(ink);
+export function withinFrame({ cell, masks, boxes }) {
   for (let i = 0; i < boxes.length; ++i) {
     const [lines, room] = linesOf(masks[i], boxes[i]) ?? [null, null];
     if (lines === null) continue;
@@ -286,8 +286,7 @@ export function isRuled(ink) {
 }
 
 /** Whether ink is of more than one digit or letter. */
-export function areSeveral(ink) {
-  const { boxes } = found(ink);
+export function areSeveral({ boxes }) {
   const height = heightOf(boxes);
   const across = joined(boxes, "left", "right", GAP * height);
   if (across.filter((group) => heightOf(group) >= TALL * height).length > 1) return true;
@@ -297,8 +296,7 @@ export function areSeveral(ink) {
 }
 
 /** Whether a closed line is drawn around the ink; a zero may have a dot in it. */
-export function isRinged(ink) {
-  const { boxes, masks } = found(ink);
+export function isRinged({ boxes, masks }) {
   return boxes.some((box, ring) =>
     boxes.some(
       (inner, other) =>
